@@ -1,0 +1,186 @@
+# mod_devcache: GNU make, no configure step. `make help` names the targets.
+
+APXS ?= apxs
+JOBS ?= 2
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+comma := ,
+
+# --- sources ---------------------------------------------------------------------------
+# Glue talks to httpd; everything else at the top level is core and links without it.
+GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
+             devcache_reply.c devcache_status.c devcache_request.c devcache_refresh.c \
+             devcache_backend.c
+SRC   := $(sort $(wildcard *.c))
+CORE  := $(filter-out $(GLUE_FILES),$(SRC))
+UNITS := $(patsubst t/unit/%.c,%,$(sort $(wildcard t/unit/*.c)))
+TOOLS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
+BENCH := $(patsubst bench/%.c,%,$(sort $(wildcard bench/*.c)))
+
+# --- flags -----------------------------------------------------------------------------
+ifneq ($(shell command -v $(APXS) 2>/dev/null),)
+apxs       := $(shell command -v $(APXS))
+HTTPD_INC  := $(addprefix -I,$(shell $(APXS) -q INCLUDEDIR))
+HTTPD_CPP  := $(shell $(APXS) -q EXTRA_CPPFLAGS)
+HTTPD_CFL  := $(shell $(APXS) -q CFLAGS)
+LIBEXECDIR := $(shell $(APXS) -q LIBEXECDIR)
+SYSCONFDIR := $(shell $(APXS) -q SYSCONFDIR)
+HTTPD      := $(shell $(APXS) -q SBINDIR)/$(shell $(APXS) -q PROGNAME)
+APR_CPP    := $(shell apr-1-config --includes --cppflags) \
+              $(shell apu-1-config --includes) $(shell pcre2-config --cflags)
+LIBS       := $(shell apu-1-config --link-ld) $(shell apr-1-config --link-ld) \
+              $(shell pcre2-config --libs8) -lxxhash -pthread
+endif
+
+# The last one: APR's ring macros subtract NULL, which clang says at each use.
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+       -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers \
+       -Wno-null-pointer-subtraction $(if $(WERROR),-Werror)
+
+# SAN=address,undefined: the same targets, instrumented, in a folder of their own. The
+# stock httpd is not instrumented, so the runtimes are preloaded into it by the tests.
+ifdef SAN
+ifneq ($(findstring clang,$(CC)),)
+$(error SAN needs gcc: its runtimes can be preloaded into the stock httpd)
+endif
+lib_address   := libasan.so
+lib_undefined := libubsan.so
+lib_thread    := libtsan.so
+PRELOAD := $(foreach s,$(subst $(comma), ,$(SAN)),$(realpath \
+             $(shell $(CC) -print-file-name=$(lib_$s))))
+BUILD := build-san
+MODE  := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
+else
+BUILD := build
+MODE  := -D_FORTIFY_SOURCE=2
+endif
+
+COMPILE = $(CC) -std=gnu11 -fPIC -pthread $(HTTPD_CPP) $(HTTPD_CFL) $(MODE) $(WARN) \
+          $(APR_CPP) $(CPPFLAGS) $(CFLAGS)
+DEPS    = -MMD -MP -MT $@ -MF $@.d
+Q       = $(if $(V),,@echo '  $(CC) $@';)
+TESTING = -DDEVCACHE_TESTING
+
+shipped := $(SRC:%.c=$(BUILD)/obj/%.o)
+testing := $(SRC:%.c=$(BUILD)/testing/%.o)
+
+# --- build -----------------------------------------------------------------------------
+.PHONY: all units bench test check demo lint install uninstall clean help FORCE
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/mod_devcache.so $(TOOLS:%=$(BUILD)/%)  ## the module and its tools
+units: $(UNITS:%=$(BUILD)/unit-%)
+bench: $(BENCH:%=$(BUILD)/bench-%)                   ## comparison programs
+
+$(BUILD)/mod_devcache.so: $(shipped) $(BUILD)/exports
+$(BUILD)/testing/mod_devcache.so: $(testing) $(BUILD)/exports
+%/mod_devcache.so:
+	$(Q)$(COMPILE) -shared -Wl,--version-script=$(BUILD)/exports \
+	    -Wl,-z,relro,-z,now,-z,nodelete $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIBS)
+
+$(BUILD)/libdevcache.a: $(CORE:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/testing/libdevcache.a: $(CORE:%.c=$(BUILD)/testing/%.o)
+%/libdevcache.a:
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+# Only glue gets httpd's headers in its path: a core file that includes one fails here.
+$(GLUE_FILES:%.c=$(BUILD)/obj/%.o) $(GLUE_FILES:%.c=$(BUILD)/testing/%.o): \
+    private CPPFLAGS += $(HTTPD_INC)
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(Q)$(COMPILE) $(DEPS) -c -o $@ $<
+$(BUILD)/testing/%.o: %.c $(BUILD)/flags
+	$(Q)$(COMPILE) $(TESTING) $(DEPS) -c -o $@ $<
+
+$(BUILD)/unit-%: t/unit/%.c $(BUILD)/testing/libdevcache.a
+	$(Q)$(COMPILE) $(TESTING) -I. $(DEPS) -o $@ $< $(BUILD)/testing/libdevcache.a $(LIBS)
+$(BUILD)/bench-%: bench/%.c $(BUILD)/libdevcache.a
+	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS)
+$(TOOLS:%=$(BUILD)/%): $(BUILD)/%: tools/%.c $(BUILD)/libdevcache.a
+	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS)
+
+# Another compiler or other flags rebuild everything.
+$(BUILD)/flags: FORCE
+	@command -v $(APXS) >/dev/null || { \
+	    echo "$(APXS) not found: run tools/packages.sh build, or set APXS=" >&2; exit 1; }
+	@mkdir -p $(BUILD)/obj $(BUILD)/testing
+	@echo '$(COMPILE) $(LIBS)' | cmp -s - $@ || echo '$(COMPILE) $(LIBS)' >$@
+$(BUILD)/exports: $(BUILD)/flags
+	@echo '{ global: devcache_module; local: *; };' >$@
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/obj/*.d $(BUILD)/testing/*.d)
+
+# --- test ------------------------------------------------------------------------------
+T ?= $(UNITS:%=$(BUILD)/unit-%) $(sort $(wildcard t/*.t))
+
+test:                                   ## install what is lacking, then check
+	tools/packages.sh test
+	$(MAKE) check
+
+check: all units $(BUILD)/testing/mod_devcache.so    ## T= JOBS= PROVEFLAGS= SAN=
+	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) DEVCACHE_BUILD=$(BUILD) \
+	    DEVCACHE_PRELOAD='$(PRELOAD)' prove -It/lib -j$(JOBS) $(PROVEFLAGS) $(T)
+
+demo:                                   ## see it work (CHECK=1: unattended)
+	tools/packages.sh demo
+	$(MAKE) all
+	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) tools/demo $(if $(CHECK),--check)
+
+# --- lint ------------------------------------------------------------------------------
+C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c tools/*.c)
+LINT    = lint-format lint-cppcheck lint-tidy lint-analyzer
+have    = @if command -v $1 >/dev/null; then echo "$2"; $2; else echo "$1: not here"; fi
+
+lint: $(LINT)                           ## cppcheck, clang-tidy, gcc -fanalyzer, format
+lint-format:
+	$(call have,clang-format,clang-format --dry-run --Werror $(C_FILES))
+lint-cppcheck:
+	$(call have,cppcheck,cppcheck -q --error-exitcode=1 --inline-suppr -j$(JOBS) \
+	    --enable=warning$(comma)performance$(comma)portability --std=c11 $(SRC))
+lint-tidy: $(SRC:%.c=$(BUILD)/tidied-%)
+lint-analyzer: $(SRC:%.c=$(BUILD)/analyzed-%)
+LINTFLAGS = -std=gnu11 $(HTTPD_CPP) $(APR_CPP) $(HTTPD_INC)
+$(BUILD)/tidied-%: %.c .clang-tidy $(BUILD)/flags
+	$(call have,clang-tidy,clang-tidy --quiet $< -- $(LINTFLAGS))
+	@$(CC) $(LINTFLAGS) -MM -MP -MF $@.d -MT $@ $< && touch $@
+# gcc 12 loses sight of arrays that a loop fills; clang's analyzer looks for those.
+$(BUILD)/analyzed-%: %.c $(BUILD)/flags
+	@echo 'gcc -fanalyzer $<'
+	@gcc $(LINTFLAGS) -O2 -fanalyzer -Wno-analyzer-use-of-uninitialized-value -Werror \
+	    -fdiagnostics-path-format=none -MMD -MP -MF $@.d -MT $@ -c -o $@.o $< && touch $@
+.PHONY: $(LINT)
+
+compile_commands.json: FORCE            ## for editors
+	@{ sep='['; for f in $(SRC); do printf '%s\n{"directory": "%s", "file": "%s",' \
+	    "$$sep" '$(CURDIR)' "$$f"; printf ' "command": "%s -c %s"}' \
+	    '$(COMPILE) $(HTTPD_INC)' "$$f"; sep=,; done; echo ']'; } >$@
+
+# --- install ---------------------------------------------------------------------------
+# Nothing is enabled and no server restarted. A devcache.conf that differs from ours is the
+# administrator's: ours is put beside it.
+MODS     := $(wildcard /etc/apache2/mods-available)
+CONFDIR  ?= $(or $(MODS),$(SYSCONFDIR)/extra)
+conf     := $(DESTDIR)$(CONFDIR)/devcache.conf
+load     := $(DESTDIR)$(CONFDIR)/devcache.load
+
+install: $(BUILD)/mod_devcache.so       ## DESTDIR= CONFDIR=; enables nothing
+	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(CONFDIR)
+	install -m 644 $< $(DESTDIR)$(LIBEXECDIR)/
+	sed 's|/usr/lib/apache2/modules|$(LIBEXECDIR)|' conf/devcache.load >$(load)
+	@if [ -e $(conf) ] && ! cmp -s conf/devcache.conf $(conf); then \
+	    install -m 644 conf/devcache.conf $(conf).dist; \
+	    echo "$(conf) was changed here and is kept; the new one is $(conf).dist"; \
+	else install -m 644 conf/devcache.conf $(conf); fi
+	@echo "Installed, not enabled: $(if $(MODS),a2enmod devcache,Include $(load) and \
+	    $(conf) in httpd.conf)."
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_devcache.so $(load) $(conf).dist
+	@if cmp -s conf/devcache.conf $(conf); then rm -f $(conf); fi
+
+clean:                                  ## remove what was built
+	rm -rf build build-san compile_commands.json
+
+help:                                   ## V=1 WERROR=1 CC=clang go with any
+	@sed -n 's/^\([a-z_.]*\):[^#]*##  *\(.*\)/  \1	\2/p' Makefile | expand -t26

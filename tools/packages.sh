@@ -1,0 +1,49 @@
+#!/bin/bash
+# Install the Debian or Ubuntu packages that a make target lacks:
+#   tools/packages.sh build|test|demo|lint|ci
+# Says which, asks nothing, and does nothing where all are there. apache2-bin and
+# apache2-dev hold the server and its headers without the system service that the
+# package apache2 would start. On other systems it names the packages and stops.
+set -euo pipefail
+
+build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-dev
+       libxxhash-dev"
+demo="$build apache2-bin"
+test="$demo curl"
+lint="$build cppcheck clang-tidy clang-format"
+ci="$test $lint clang libclang-rt-14-dev"
+
+case ${1:-} in
+    build | test | demo | lint | ci) wanted=${!1} ;;
+    *) echo "usage: $0 build|test|demo|lint|ci" >&2; exit 2 ;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    # Elsewhere the names differ, so look for what the packages bring.
+    for tool in gcc make perl prove apxs apr-1-config apu-1-config pcre2-config; do
+        command -v "$tool" >/dev/null || lacking="${lacking:-} $tool"
+    done
+    [[ -z ${lacking:-} ]] && exit 0
+    echo "Not found:$lacking. Install what on Debian is called:" $wanted >&2
+    exit 1
+fi
+
+lacking=()
+for package in $wanted; do
+    state=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null || true)
+    [[ $state == *installed* && $state != *not-installed* ]] || lacking+=("$package")
+done
+(( ${#lacking[@]} )) || exit 0
+
+root=()
+if (( EUID )); then
+    if ! command -v sudo >/dev/null; then
+        echo "To be done by root: apt-get install ${lacking[*]}" >&2
+        exit 1
+    fi
+    root=(sudo)
+fi
+echo "Installing: $(printf '%s\n' "${lacking[@]}" | sort -u | tr '\n' ' ')"
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q update
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -y --no-install-recommends install "${lacking[@]}"
