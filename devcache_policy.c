@@ -1,0 +1,252 @@
+#include "devcache_policy.h"
+
+#include "devcache_directive.h"
+#include "devcache_field.h"
+
+/*
+ * What a request may have from the cache.
+ *
+ * The policy is five files under one header, along the life of a response:
+ *   devcache_policy_store.c     may it be stored, how long is it fresh
+ *   devcache_policy_fields.c    what of it is kept, how a 304 renews that
+ *   devcache_policy.c           does the request allow the cache, is a copy fresh for it
+ *   devcache_policy_validate.c  conditional requests, the clients' and our own
+ *   devcache_policy_origin.c    what an unsafe request makes invalid
+ *
+ * Each decision is a list of small questions in a fixed order; the first that stands
+ * against it is the answer, as a reason. Nothing here keeps state or asks for the time:
+ * equal arguments give equal answers, which is what the tests rest on.
+ *
+ * Times. A response is described once, when it is stored, by devcache_freshness_t:
+ *
+ *   generated     received_at                                       now
+ *   |-- initial_age --|------------------ resident ------------------|
+ *   |------------ lifetime ------------|-- stale_while_revalidate --|
+ *                                      |------ stale_if_error ------------|
+ *
+ * Clocks jump. Every difference of instants is taken as 0 where it would be negative,
+ * so that an age never is.
+ */
+
+static const struct {
+    const char *text;
+} reasons[] = {
+#define R(name, text, meaning) {text},
+    DEVCACHE_REASONS(R)
+#undef R
+};
+
+const char *devcache_policy_reason(devcache_reason_e reason)
+{
+    return (unsigned)reason < DEVCACHE_REASON_COUNT ? reasons[reason].text : "-";
+}
+
+/* --- the request ------------------------------------------------------------------ */
+
+/* Fields by which a client or a proxy before us may change what the origin serves under
+ * one URL, while no Vary names them: a response to a request that carries one is the
+ * sender's own affair. Forwarded, and these behind "X-"; a '-' at the end stands for any
+ * ending. */
+static const char *const override_fields[] = {
+    "HTTP-Method-Override",
+    "HTTP-Method",
+    "Method-Override",
+    "Original-URL",
+    "Rewrite-URL",
+    "Original-Host",
+    "Host",
+    "Forwarded-Host",
+    "Forwarded-Server",
+    "Forwarded-Scheme",
+    "Forwarded-Proto",
+    "Forwarded-Port",
+    "Forwarded-Prefix",
+    "Forwarded-Path",
+    "Nextjs-Data",
+    "Middleware-",
+};
+
+static int is_override(const char *name)
+{
+    apr_size_t i;
+
+    if (strncasecmp(name, "X-", 2) != 0) {
+        return strcasecmp(name, "Forwarded") == 0;
+    }
+    for (i = 0; i < sizeof(override_fields) / sizeof(*override_fields); i++) {
+        const char *field = override_fields[i];
+        apr_size_t len = strlen(field);
+        if (field[len - 1] == '-' ? !strncasecmp(name + 2, field, len)
+                                  : !strcasecmp(name + 2, field)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int has_override(const apr_table_t *headers)
+{
+    const apr_array_header_t *lines = apr_table_elts(headers);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
+    int i;
+
+    for (i = 0; i < lines->nelts; i++) {
+        if (is_override(e[i].key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int has(const apr_table_t *headers, const char *name)
+{
+    return apr_table_get(headers, name) != NULL;
+}
+
+static apr_interval_time_t interval(apr_int64_t seconds)
+{
+    return seconds < 0 ? -1 : apr_time_from_sec(seconds);
+}
+
+static void read_client_control(const apr_table_t *headers, devcache_request_t *out)
+{
+    devcache_directives_t said;
+
+    devcache_directive_cache_control(headers, &said, NULL);
+    out->no_cache = said.no_cache;
+    out->no_store = said.no_store;
+    out->only_if_cached = said.only_if_cached;
+    out->no_transform = said.no_transform;
+    out->max_age = interval(said.max_age);
+    out->min_fresh = interval(said.min_fresh);
+    out->max_stale = interval(said.max_stale);
+    if (said.max_stale == DEVCACHE_FIELD_DELTA_MAX) {
+        out->max_stale = APR_INT64_MAX;
+    }
+    out->stale_if_error = interval(said.stale_if_error);
+    /* RFC 9111 section 5.4: Pragma is for those who know no Cache-Control. */
+    if (!has(headers, "Cache-Control") &&
+        devcache_field_has(headers, "Pragma", "no-cache")) {
+        out->no_cache = 1;
+    }
+}
+
+static devcache_reason_e why_bypass(const devcache_request_t *req,
+                                    const apr_table_t *headers, int has_body)
+{
+    if (!req->is_get && !req->is_head) {
+        return DEVCACHE_REASON_METHOD;
+    }
+    if (has_body) {
+        return DEVCACHE_REASON_REQ_BODY;
+    }
+    if (has(headers, "Upgrade")) {
+        return DEVCACHE_REASON_REQ_UPGRADE;
+    }
+    if (has_override(headers)) {
+        return DEVCACHE_REASON_REQ_OVERRIDE;
+    }
+    if (req->no_store) {
+        return DEVCACHE_REASON_REQ_NO_STORE; /* RFC 9111 section 5.2.1.5 */
+    }
+    return DEVCACHE_REASON_NONE;
+}
+
+void devcache_policy_request(const devcache_policy_conf_t *conf, const char *method,
+                             const apr_table_t *headers, int has_body,
+                             devcache_request_t *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->max_age = out->min_fresh = out->max_stale = out->stale_if_error = -1;
+    out->is_get = strcmp(method, "GET") == 0;
+    out->is_head = strcmp(method, "HEAD") == 0;
+    out->authorization = has(headers, "Authorization");
+    out->has_range = out->is_get && has(headers, "Range"); /* RFC 9110 section 14.2 */
+    out->has_precondition = has(headers, "If-Match") ||
+                            has(headers, "If-Unmodified-Since");
+    out->has_conditional = has(headers, "If-None-Match") ||
+                           has(headers, "If-Modified-Since");
+    if (!conf->ignore_client_control) {
+        read_client_control(headers, out);
+    }
+    out->bypass = why_bypass(out, headers, has_body);
+}
+
+/* --- reuse ------------------------------------------------------------------------ */
+
+apr_interval_time_t devcache_policy_age(const devcache_freshness_t *f, apr_time_t now)
+{
+    /* RFC 9111 section 4.2.3: current_age. */
+    return f->initial_age + (now > f->received_at ? now - f->received_at : 0);
+}
+
+/* Why a copy must be validated however fresh it is; NONE if nothing asks for it. */
+static devcache_reason_e why_validate(const devcache_request_t *req,
+                                      const devcache_freshness_t *f,
+                                      apr_interval_time_t age, apr_interval_time_t ttl)
+{
+    /* RFC 8246 section 2: a fresh immutable response has nothing new to show to a plain
+     * reload, which asks by max-age=0; a forced one says no-cache. */
+    int reload_is_idle = (f->flags & DEVCACHE_IMMUTABLE) && ttl > 0;
+
+    if (f->flags & DEVCACHE_NO_CACHE) {
+        return DEVCACHE_REASON_MUST_VALIDATE; /* RFC 9111 section 5.2.2.4 */
+    }
+    if (req->no_cache) {
+        return DEVCACHE_REASON_REQ_NO_CACHE; /* section 5.2.1.4 */
+    }
+    if (!reload_is_idle &&
+        (req->max_age == 0 || (req->max_age > 0 && age > req->max_age))) {
+        return DEVCACHE_REASON_REQ_MAX_AGE; /* section 5.2.1.1 */
+    }
+    if (req->min_fresh >= 0 && ttl < req->min_fresh) {
+        return DEVCACHE_REASON_REQ_MIN_FRESH; /* section 5.2.1.3 */
+    }
+    return DEVCACHE_REASON_NONE;
+}
+
+devcache_use_e devcache_policy_reuse(const devcache_policy_conf_t *conf,
+                                     const devcache_request_t *req,
+                                     const devcache_freshness_t *f, apr_time_t now,
+                                     devcache_reason_e *why, apr_interval_time_t *ttl)
+{
+    apr_interval_time_t age = devcache_policy_age(f, now);
+
+    *ttl = f->lifetime - age;
+    *why = why_validate(req, f, age, *ttl);
+    if (*why != DEVCACHE_REASON_NONE) {
+        return DEVCACHE_USE_VALIDATE;
+    }
+    if (*ttl > 0) {
+        return DEVCACHE_USE_FRESH; /* section 4.2: freshness_lifetime > current_age */
+    }
+    if (!(f->flags & DEVCACHE_MUST_REVALIDATE)) { /* section 4.2.4 */
+        if (-*ttl < f->stale_while_revalidate) {
+            return DEVCACHE_USE_STALE_REFRESH; /* RFC 5861 section 3 */
+        }
+        if (-*ttl <= req->max_stale) {
+            return DEVCACHE_USE_STALE; /* RFC 9111 section 5.2.1.2 */
+        }
+    }
+    *why = DEVCACHE_REASON_STALE;
+    return DEVCACHE_USE_VALIDATE;
+}
+
+int devcache_policy_stale_if_error(const devcache_request_t *req,
+                                   const devcache_freshness_t *f, apr_time_t now)
+{
+    apr_interval_time_t staleness = devcache_policy_age(f, now) - f->lifetime;
+
+    if ((f->flags & DEVCACHE_NO_CACHE) || req->no_cache) {
+        return 0;
+    }
+    if (staleness < 0) {
+        return 1; /* still fresh: only this request had it validated */
+    }
+    if (f->flags & DEVCACHE_MUST_REVALIDATE) {
+        return 0; /* RFC 9111 section 5.2.2.2 */
+    }
+    /* RFC 5861 section 4: the directive may come with either message. */
+    return staleness < f->stale_if_error || staleness < req->stale_if_error ||
+           staleness <= req->max_stale;
+}

@@ -1,0 +1,109 @@
+#include "devcache_query.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <apr_strings.h>
+
+#define MAX_PARAMETERS 256
+
+typedef struct parameter_t {
+    const char *text; /* not NUL-terminated */
+    apr_size_t len;   /* of name=value */
+    apr_size_t name_len;
+    int order; /* where it stood, to keep equal names in order */
+} parameter_t;
+
+static int compare(const void *av, const void *bv)
+{
+    const parameter_t *a = av, *b = bv;
+    apr_size_t shorter = a->name_len < b->name_len ? a->name_len : b->name_len;
+    int c = memcmp(a->text, b->text, shorter);
+
+    if (c == 0 && a->name_len != b->name_len) {
+        c = a->name_len < b->name_len ? -1 : 1;
+    }
+    return c ? c : a->order - b->order;
+}
+
+/* Does a listed name, perhaps ending in "*", mean this parameter? */
+static int is_named(const apr_array_header_t *names, const parameter_t *param)
+{
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+        apr_size_t len = strlen(name);
+        if (len && name[len - 1] == '*') {
+            if (param->name_len >= len - 1 && !memcmp(name, param->text, len - 1)) {
+                return 1;
+            }
+        } else if (param->name_len == len && !memcmp(name, param->text, len)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_kept(const devcache_query_t *rule, const parameter_t *param)
+{
+    switch (rule->mode) {
+    case DEVCACHE_QUERY_ALLOW:
+        return is_named(rule->names, param);
+    case DEVCACHE_QUERY_DENY:
+        return !is_named(rule->names, param);
+    default:
+        return 1;
+    }
+}
+
+/* Split at "&"; -1 if there are too many. Empty parameters are dropped. */
+static int split(const devcache_query_t *rule, const char *query, parameter_t *params)
+{
+    int n = 0;
+
+    while (*query) {
+        parameter_t param = {query, strcspn(query, "&"), 0, n};
+        const char *equals = memchr(query, '=', param.len);
+        param.name_len = equals ? (apr_size_t)(equals - query) : param.len;
+        query += param.len + (query[param.len] == '&');
+        if (param.len && is_kept(rule, &param)) {
+            if (n == MAX_PARAMETERS) {
+                return -1;
+            }
+            params[n++] = param;
+        }
+    }
+    return n;
+}
+
+const char *devcache_query_canonical(const devcache_query_t *rule, const char *query,
+                                     apr_pool_t *p)
+{
+    parameter_t params[MAX_PARAMETERS];
+    char *out, *at;
+    int i, n;
+
+    if (!query || !rule || rule->mode == DEVCACHE_QUERY_KEEP) {
+        return query;
+    }
+    if (rule->mode == DEVCACHE_QUERY_IGNORE) {
+        return NULL;
+    }
+    if (strchr(query, ';') || (n = split(rule, query, params)) < 0) {
+        return query;
+    }
+    if (n == 0) {
+        return NULL;
+    }
+    qsort(params, (size_t)n, sizeof *params, compare);
+    at = out = apr_palloc(p, strlen(query) + 1);
+    for (i = 0; i < n; i++) {
+        if (i) {
+            *at++ = '&';
+        }
+        memcpy(at, params[i].text, params[i].len);
+        at += params[i].len;
+    }
+    *at = '\0';
+    return out;
+}

@@ -1,0 +1,550 @@
+#include "devcache_vary.h"
+
+#include <stdlib.h>
+
+#include <apr_hash.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "devcache_field.h"
+
+/*
+ * Three texts tell stored responses apart.
+ *
+ *   key      which URL: scheme, host, port, path, query
+ *   spec     what the response under it depends on: "@device accept-encoding"
+ *   values   what one request says to that: spec, target, "mobile", "br, gzip"
+ *
+ * Key and values are sequences of length-prefixed fields, compared byte for byte by
+ * whoever looks them up, so that nothing a client sends can imitate a border between two
+ * of them. Values begin with their spec: two specs never have equal values.
+ *
+ * A spec is made once, when a response is stored, from all lines of its Vary together
+ * and the configuration. Which order, case or number of lines the origin used does not
+ * matter after that. Lookup then needs the URL's specs and the request only.
+ *
+ * Values are normalised where the meaning provably stays the same, and not further:
+ * every difference that an origin could act on must remain a difference.
+ */
+
+static const char *const hints[] = {
+    "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Platform",
+    "Sec-CH-UA-Form-Factors",
+};
+
+#define N_HINTS ((int)(sizeof(hints) / sizeof(*hints)))
+#define DEVICE "@device"
+
+/* --- key ---------------------------------------------------------------------------- */
+
+static void put_string(devcache_writer_t *w, const char *s)
+{
+    devcache_put_slice(w, devcache_slice_str(s));
+}
+
+static void put_key(devcache_writer_t *w, const char *scheme, const char *host,
+                    unsigned port, const char *path, const char *query)
+{
+    put_string(w, scheme);
+    put_string(w, host);
+    devcache_put_uint(w, port, 4);
+    put_string(w, path);
+    put_string(w, query); /* NULL is no query, "" an empty one */
+}
+
+devcache_slice_t devcache_vary_key(const char *scheme, const char *host, unsigned port,
+                                   const char *path, const char *query, apr_pool_t *p)
+{
+    devcache_writer_t w = {NULL, 0};
+    apr_size_t len = strlen(host);
+
+    if (len > 1 && host[len - 1] == '.') {
+        len--;
+    }
+    host = devcache_field_lower(host, len, p);
+    scheme = devcache_field_lower(scheme, strlen(scheme), p);
+    put_key(&w, scheme, host, port, path, query);
+    w.buf = apr_palloc(p, w.len);
+    w.len = 0;
+    put_key(&w, scheme, host, port, path, query);
+    return devcache_slice(w.buf, w.len);
+}
+
+#define URL_MAX 1024 /* characters shown of a URL */
+
+/* Append as much of s as fits, with %XX for what is not printable or might end a quoted
+ * string; returns where the text ends now. */
+static char *show(char *out, const char *end, devcache_slice_t s)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    apr_size_t i;
+
+    for (i = 0; i < s.len && end - out >= 3; i++) {
+        unsigned char c = (unsigned char)s.data[i];
+        if (c > ' ' && c < 0x7f && c != '"' && c != '\\') {
+            *out++ = (char)c;
+        } else {
+            *out++ = '%';
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
+        }
+    }
+    return out;
+}
+
+static int is_default_port(devcache_slice_t scheme, unsigned port)
+{
+    return port == (devcache_field_is(scheme, "https") ? 443 : 80);
+}
+
+const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p)
+{
+    char text[URL_MAX], *out = text;
+    const char *end = text + sizeof(text);
+    devcache_slice_t scheme, host, path, query;
+    devcache_reader_t r;
+    unsigned port;
+
+    if (!key.data) {
+        return "-";
+    }
+    r = devcache_reader(key);
+    scheme = devcache_get_slice(&r);
+    host = devcache_get_slice(&r);
+    port = (unsigned)devcache_get_uint(&r, 4);
+    path = devcache_get_slice(&r);
+    query = devcache_get_slice(&r);
+    if (r.bad || r.pos != r.end) {
+        return "-";
+    }
+    out = show(out, end, scheme);
+    out = show(out, end, devcache_slice_str("://"));
+    out = show(out, end, host);
+    if (!is_default_port(scheme, port)) {
+        out = show(out, end, devcache_slice_str(apr_psprintf(p, ":%u", port)));
+    }
+    out = show(out, end, path);
+    if (query.data) {
+        out = show(out, end, devcache_slice_str("?"));
+        out = show(out, end, query);
+    }
+    return apr_pstrmemdup(p, text, (apr_size_t)(out - text));
+}
+
+/* --- spec --------------------------------------------------------------------------- */
+
+/* Does a member of Vary mean the device class? Then all that it stands for is in the
+ * class, and one copy per class is enough. */
+static int means_device(const devcache_vary_conf_t *conf, const char *name)
+{
+    int i;
+
+    if (conf->device_header && strcasecmp(name, conf->device_header) == 0) {
+        return 1;
+    }
+    if (!conf->user_agent_exact && strcasecmp(name, "User-Agent") == 0) {
+        return 1;
+    }
+    for (i = 0; conf->client_hints && i < N_HINTS; i++) {
+        if (strcasecmp(name, hints[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+typedef struct {
+    const char *names[DEVCACHE_VARY_MAX_NAMES]; /* sorted, each once */
+    int count;
+    apr_size_t bytes; /* of the spec's text, separators included */
+} spec_t;
+
+/* 0 if there is no more room. */
+static int add_name(spec_t *spec, const char *name)
+{
+    int at = 0, order = 1;
+
+    while (at < spec->count && (order = strcmp(spec->names[at], name)) < 0) {
+        at++;
+    }
+    if (at < spec->count && order == 0) {
+        return 1;
+    }
+    spec->bytes += strlen(name) + 1;
+    if (spec->count == DEVCACHE_VARY_MAX_NAMES || spec->bytes > DEVCACHE_VARY_MAX_SPEC) {
+        return 0;
+    }
+    memmove(&spec->names[at + 1], &spec->names[at],
+            (apr_size_t)(spec->count - at) * sizeof(*spec->names));
+    spec->names[at] = name;
+    spec->count++;
+    return 1;
+}
+
+static devcache_reason_e add_member(const devcache_vary_conf_t *conf, spec_t *spec,
+                                    devcache_slice_t member, apr_pool_t *p)
+{
+    const char *name;
+
+    if (member.len == 1 && member.data[0] == '*') {
+        return DEVCACHE_REASON_VARY_STAR; /* RFC 9111 section 4.1: it never matches */
+    }
+    if (!devcache_field_is_token(member)) {
+        return DEVCACHE_REASON_CONFLICT; /* no field name, so nothing to compare by */
+    }
+    if (member.len > DEVCACHE_VARY_MAX_SPEC) {
+        return DEVCACHE_REASON_VARY_LIMIT;
+    }
+    name = devcache_field_lower(member.data, member.len, p);
+    if (means_device(conf, name)) {
+        name = DEVICE;
+    }
+    return add_name(spec, name) ? DEVCACHE_REASON_NONE : DEVCACHE_REASON_VARY_LIMIT;
+}
+
+static const char *spec_text(const spec_t *spec, apr_pool_t *p)
+{
+    char *text = apr_palloc(p, spec->bytes + 1);
+    char *out = text;
+    int i;
+
+    for (i = 0; i < spec->count; i++) {
+        apr_size_t len = strlen(spec->names[i]);
+        memcpy(out, spec->names[i], len);
+        out += len;
+        *out++ = ' ';
+    }
+    if (out > text) {
+        out--;
+    }
+    *out = '\0';
+    return text;
+}
+
+devcache_reason_e devcache_vary_spec(const devcache_vary_conf_t *conf,
+                                     const apr_table_t *response, const char **pspec,
+                                     apr_pool_t *p)
+{
+    spec_t spec = {{NULL}};
+    devcache_slice_t member;
+    const char *line;
+    int index = 0;
+
+    if (conf->by_device) {
+        add_name(&spec, DEVICE);
+    }
+    while ((line = devcache_field_line(response, "Vary", &index)) != NULL) {
+        while (devcache_field_next(&line, &member)) {
+            devcache_reason_e reason = add_member(conf, &spec, member, p);
+            if (reason != DEVCACHE_REASON_NONE) {
+                return reason;
+            }
+        }
+    }
+    *pspec = spec_text(&spec, p);
+    return DEVCACHE_REASON_NONE;
+}
+
+/* --- values ------------------------------------------------------------------------- */
+
+/* A list whose meaning is not known: white space around its commas does not count (RFC
+ * 9111 section 4.1), except within quoted strings. */
+static const char *without_space(const char *value, apr_pool_t *p)
+{
+    devcache_slice_t in = devcache_field_trim(devcache_slice_str(value));
+    char *text = apr_palloc(p, in.len + 1);
+    char *out = text;
+    const char *c = in.data;
+    const char *end = in.data + in.len;
+    int quoted = 0;
+
+    for (; c < end; c++) {
+        if (quoted && *c == '\\' && c + 1 < end) {
+            *out++ = *c++;
+        } else if (*c == '"') {
+            quoted = !quoted;
+        } else if (!quoted && *c == ',') {
+            while (out > text && (out[-1] == ' ' || out[-1] == '\t')) {
+                out--;
+            }
+            while (c + 1 < end && (c[1] == ' ' || c[1] == '\t')) {
+                c++;
+            }
+            *out++ = ',';
+            continue;
+        }
+        *out++ = *c;
+    }
+    *out = '\0';
+    return text;
+}
+
+static const char *normalise(const char *name, const char *value, apr_pool_t *p)
+{
+    if (!value) {
+        return NULL;
+    }
+    if (strcmp(name, "accept-encoding") == 0) {
+        return devcache_vary_accept_encoding(value, p);
+    }
+    if (strcmp(name, "accept-language") == 0) {
+        return devcache_vary_accept_language(value, p);
+    }
+    return without_space(value, p);
+}
+
+static void put_values(devcache_writer_t *w, const char *spec, const char *target,
+                       const char *const *values, int count)
+{
+    int i;
+
+    put_string(w, spec);
+    put_string(w, target);
+    for (i = 0; i < count; i++) {
+        put_string(w, values[i]);
+    }
+}
+
+devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const char *spec,
+                                      const char *target, const char *device,
+                                      const apr_table_t *request, apr_pool_t *p)
+{
+    const char *values[DEVCACHE_VARY_MAX_NAMES];
+    devcache_writer_t w = {NULL, 0};
+    const char *name;
+    int count = 0, by_device = 0;
+
+    for (name = spec; *name && count < DEVCACHE_VARY_MAX_NAMES; count++) {
+        apr_size_t len = strcspn(name, " ");
+        const char *field = apr_pstrmemdup(p, name, len);
+        if (strcmp(field, DEVICE) == 0) {
+            by_device = 1;
+            values[count] = device;
+        } else {
+            values[count] = normalise(field, devcache_field_combined(request, field, p),
+                                      p);
+        }
+        name += len + (name[len] == ' ');
+    }
+    if (conf->by_device && !by_device) {
+        return devcache_slice(NULL, 0);
+    }
+    put_values(&w, spec, target, values, count);
+    w.buf = apr_palloc(p, w.len);
+    w.len = 0;
+    put_values(&w, spec, target, values, count);
+    return devcache_slice(w.buf, w.len);
+}
+
+/* --- weighted lists ------------------------------------------------------------------
+ */
+
+#define WEIGHTED_MAX 64 /* members; a longer list is compared as it stands */
+
+typedef struct {
+    const char *name;
+    int weight; /* thousandths */
+} weighted_t;
+
+/* RFC 9110 section 12.4.2: a qvalue in thousandths, -1 if it is none. */
+static int parse_qvalue(devcache_slice_t s)
+{
+    int weight = 0, unit = 1000;
+    apr_size_t i;
+
+    if (!s.len || s.len > 5 || (s.data[0] != '0' && s.data[0] != '1') ||
+        (s.len > 1 && s.data[1] != '.')) {
+        return -1;
+    }
+    for (i = 0; i < s.len; i += i ? 1 : 2) {
+        if (!apr_isdigit(s.data[i])) {
+            return -1;
+        }
+        weight += (s.data[i] - '0') * unit;
+        unit /= 10;
+    }
+    return weight <= 1000 ? weight : -1;
+}
+
+/* A token, perhaps with a weight; 0 if the member is anything else. */
+static int parse_weighted(devcache_slice_t member, weighted_t *out, apr_pool_t *p)
+{
+    devcache_slice_t rest;
+    apr_size_t len = 0;
+
+    while (len < member.len && devcache_field_tchar(member.data[len])) {
+        len++;
+    }
+    if (!len) {
+        return 0;
+    }
+    out->name = devcache_field_lower(member.data, len, p);
+    out->weight = 1000;
+    rest = devcache_field_trim(devcache_slice(member.data + len, member.len - len));
+    if (!rest.len) {
+        return 1;
+    }
+    if (rest.data[0] != ';') {
+        return 0;
+    }
+    rest = devcache_field_trim(devcache_slice(rest.data + 1, rest.len - 1));
+    if (rest.len < 2 || (rest.data[0] != 'q' && rest.data[0] != 'Q') ||
+        rest.data[1] != '=') {
+        return 0;
+    }
+    out->weight = parse_qvalue(devcache_slice(rest.data + 2, rest.len - 2));
+    return out->weight >= 0;
+}
+
+static int by_weight_and_name(const void *a, const void *b)
+{
+    const weighted_t *x = a, *y = b;
+    return x->weight != y->weight ? y->weight - x->weight : strcmp(x->name, y->name);
+}
+
+/* 1 added or there already; 0 no room, or there with another weight. */
+static int add_weighted(weighted_t *list, int *count, weighted_t item)
+{
+    int i;
+
+    for (i = 0; i < *count; i++) {
+        if (strcmp(list[i].name, item.name) == 0) {
+            return list[i].weight == item.weight;
+        }
+    }
+    if (*count == WEIGHTED_MAX) {
+        return 0;
+    }
+    list[(*count)++] = item;
+    return 1;
+}
+
+static const char *weighted_text(const weighted_t *list, int count, apr_pool_t *p)
+{
+    apr_array_header_t *parts = apr_array_make(p, count + 1, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < count; i++) {
+        const char *text = list[i].name;
+        if (list[i].weight == 0) {
+            text = apr_pstrcat(p, text, ";q=0", NULL);
+        } else if (list[i].weight < 1000) {
+            text = apr_psprintf(p, "%s;q=0.%03d", text, list[i].weight);
+        }
+        APR_ARRAY_PUSH(parts, const char *) = i ? apr_pstrcat(p, ", ", text, NULL) : text;
+    }
+    return apr_array_pstrcat(p, parts, 0);
+}
+
+/* Members sorted by weight, then by name: their order has no meaning (RFC 9110 section
+ * 12.4.2). What is malformed, contradicts itself or is too long stays as it came, and so
+ * can equal no canonical form. */
+static const char *canonical(const char *value, const char *(*alias)(const char *),
+                             apr_pool_t *p)
+{
+    weighted_t list[WEIGHTED_MAX] = {{NULL, 0}}, item;
+    devcache_slice_t member;
+    const char *cursor = value;
+    int count = 0;
+
+    if (!value) {
+        return NULL;
+    }
+    while (devcache_field_next(&cursor, &member)) {
+        if (!parse_weighted(member, &item, p)) {
+            return value;
+        }
+        item.name = alias ? alias(item.name) : item.name;
+        if (!add_weighted(list, &count, item)) {
+            return value;
+        }
+    }
+    qsort(list, (apr_size_t)count, sizeof(*list), by_weight_and_name);
+    return weighted_text(list, count, p);
+}
+
+/* RFC 9110 section 8.4.1: old names of the same codings. */
+static const char *coding_alias(const char *name)
+{
+    return strcmp(name, "x-gzip") == 0       ? "gzip"
+           : strcmp(name, "x-compress") == 0 ? "compress"
+                                             : name;
+}
+
+const char *devcache_vary_accept_encoding(const char *value, apr_pool_t *p)
+{
+    return canonical(value, coding_alias, p);
+}
+
+const char *devcache_vary_accept_language(const char *value, apr_pool_t *p)
+{
+    return canonical(value, NULL, p);
+}
+
+/* --- outward ------------------------------------------------------------------------ */
+
+/* Names in their first order and spelling, each once. */
+typedef struct {
+    apr_array_header_t *names; /* const char * */
+    apr_hash_t *seen;          /* in lower case */
+    apr_pool_t *p;
+} outward_t;
+
+static void show_name(outward_t *o, devcache_slice_t name)
+{
+    const char *key = devcache_field_lower(name.data, name.len, o->p);
+
+    if (!apr_hash_get(o->seen, key, APR_HASH_KEY_STRING)) {
+        apr_hash_set(o->seen, key, APR_HASH_KEY_STRING, key);
+        if (o->names->nelts) {
+            APR_ARRAY_PUSH(o->names, const char *) = ", ";
+        }
+        APR_ARRAY_PUSH(o->names, const char *) = apr_pstrmemdup(o->p, name.data,
+                                                                name.len);
+    }
+}
+
+static void show_device(outward_t *o, const devcache_vary_conf_t *conf)
+{
+    int i;
+
+    show_name(o, devcache_slice_str("User-Agent"));
+    for (i = 0; conf->client_hints && i < N_HINTS; i++) {
+        show_name(o, devcache_slice_str(hints[i]));
+    }
+    if (conf->device_cookie) {
+        show_name(o, devcache_slice_str("Cookie"));
+    }
+}
+
+const char *devcache_vary_outward(const devcache_vary_conf_t *conf,
+                                  const apr_table_t *response, int by_device,
+                                  apr_pool_t *p)
+{
+    outward_t o = {apr_array_make(p, 8, sizeof(const char *)), apr_hash_make(p), p};
+    const char *header = conf->device_header ? conf->device_header : "";
+    apr_size_t header_len = strlen(header);
+    devcache_slice_t member;
+    const char *line;
+    int index = 0;
+
+    while ((line = devcache_field_line(response, "Vary", &index)) != NULL) {
+        while (devcache_field_next(&line, &member)) {
+            if (member.len == 1 && member.data[0] == '*') {
+                return "*";
+            }
+            if (member.len == header_len &&
+                strncasecmp(member.data, header, header_len) == 0) {
+                by_device =
+                    1; /* no client sends it: what makes the class stands for it */
+                continue;
+            }
+            show_name(&o, member);
+        }
+    }
+    if (by_device) {
+        show_device(&o, conf);
+    }
+    return o.names->nelts ? apr_array_pstrcat(p, o.names, 0) : NULL;
+}

@@ -1,0 +1,87 @@
+/**
+ * @file devcache_vary.h
+ * The key of a stored response, the Vary that selects among its variants, and the
+ * Vary that clients are shown.
+ *
+ * Knows HTTP's Vary; does not know httpd nor the store. Keys and variants are
+ * sequences of length-prefixed fields, so that no separator can be forged.
+ * Ownership  Results live in the pool given.
+ *
+ * A *spec* is the canonical text of what a variant depends on: names in lower case,
+ * sorted, each once, separated by one space. The pseudo-name "@device" stands for the
+ * device class. The empty spec is a response that depends on nothing.
+ */
+#ifndef DEVCACHE_VARY_H
+#define DEVCACHE_VARY_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include "devcache_bytes.h"
+#include "devcache_policy.h"
+
+#define DEVCACHE_VARY_MAX_NAMES 32  /* more names than that: not stored */
+#define DEVCACHE_VARY_MAX_SPEC 1024 /* bytes of spec text */
+
+/* What the Location's configuration says about variants. */
+typedef struct devcache_vary_conf_t {
+    const char *device_header; /* as configured, e.g. X-Device-Type; NULL: none is sent */
+    int by_device;             /* DevCacheVaryDevice: every response splits by class */
+    int user_agent_exact; /* DevCacheVaryUserAgent exact: the string, not the class */
+    int client_hints;     /* Sec-CH-UA-Mobile, -Platform, -Form-Factors are read */
+    const char *device_cookie; /* name of the visitor's-choice cookie, or NULL */
+} devcache_vary_conf_t;
+
+/**
+ * The canonical key. Host lower-cased, one trailing dot dropped; @a path is the decoded,
+ * normalised path; "no query" and "empty query" are different.
+ */
+devcache_slice_t devcache_vary_key(const char *scheme, const char *host, unsigned port,
+                                   const char *path, const char *query, apr_pool_t *p);
+
+/** A key as a readable URL for logs and Cache-Status; cut to what is printable. */
+const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p);
+
+/**
+ * The spec of a response, from all its Vary lines and the configuration. Vary members
+ * that mean the device (the device header; User-Agent unless exact; the hints the
+ * classifier reads) become "@device".
+ * @return NONE and *pspec set, or VARY_STAR, VARY_LIMIT, or CONFLICT if a member is no
+ *         field name
+ */
+devcache_reason_e devcache_vary_spec(const devcache_vary_conf_t *conf,
+                                     const apr_table_t *response, const char **pspec,
+                                     apr_pool_t *p);
+
+/**
+ * A request's values under a spec: the spec itself, target, class if named, then each
+ * header normalised
+ * (Accept-Encoding and Accept-Language by meaning; others byte for byte apart from
+ * white space around commas and line joins). Absent and empty are different.
+ * @param target  what the origin is asked for after all rewriting, compared exactly
+ * @param request the frozen request header snapshot
+ * @return data == NULL if by_device is on and the spec lacks "@device": a copy stored
+ *         before the administrator asked for splitting must not be used
+ */
+devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const char *spec,
+                                      const char *target, const char *device,
+                                      const apr_table_t *request, apr_pool_t *p);
+
+/**
+ * The Vary that clients are shown for a response whose own lines are in @a response:
+ * device header out, what clients send (User-Agent, hints, Cookie) in, names once, in
+ * their first order and spelling. NULL: no Vary at all.
+ * @param by_device  the response depends on the class; so it does if its Vary names
+ *                   the device header
+ */
+const char *devcache_vary_outward(const devcache_vary_conf_t *conf,
+                                  const apr_table_t *response, int by_device,
+                                  apr_pool_t *p);
+
+/** Accept-Encoding in canonical form: codings in lower case, sorted by preference then
+ * name, q=0 kept apart, x-gzip as gzip; NULL stays NULL; malformed: unchanged. */
+const char *devcache_vary_accept_encoding(const char *value, apr_pool_t *p);
+
+/** Accept-Language likewise. */
+const char *devcache_vary_accept_language(const char *value, apr_pool_t *p);
+
+#endif

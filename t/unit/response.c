@@ -1,0 +1,150 @@
+/* devcache_response: there and back, and nothing else accepted. */
+#include "devcache_response.h"
+
+#include <stdlib.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include "tap.h"
+
+static devcache_response_t sample(apr_pool_t *p)
+{
+    devcache_response_t r = {0};
+
+    r.status = 299;
+    r.reason = "Quite so";
+    r.fresh.requested_at = apr_time_from_sec(1782777600);
+    r.fresh.received_at = r.fresh.requested_at + 123456;
+    r.fresh.initial_age = 1;
+    r.fresh.lifetime = apr_time_from_sec((apr_int64_t)1 << 31);
+    r.fresh.stale_while_revalidate = 2;
+    r.fresh.stale_if_error = 3;
+    r.fresh.flags = DEVCACHE_NO_CACHE | DEVCACHE_SHAREABLE;
+    r.content_type = "text/html";
+    r.fields = apr_table_make(p, 4);
+    apr_table_addn(r.fields, "ETag", "\"a\"");
+    apr_table_addn(r.fields, "Link", "1");
+    apr_table_addn(r.fields, "X-Empty", "");
+    apr_table_addn(r.fields, "link", "2");
+    return r;
+}
+
+/* Decode bytes of their exact size on the heap. */
+static apr_status_t decode(const char *data, apr_size_t len, devcache_response_t *out,
+                           apr_pool_t *p)
+{
+    char *copy = malloc(len ? len : 1);
+    apr_status_t rv;
+
+    memcpy(copy, data, len);
+    rv = devcache_response_decode(devcache_slice(copy, len), out, p);
+    free(copy);
+    return rv;
+}
+
+static int same_fields(const apr_table_t *a, const apr_table_t *b)
+{
+    const apr_array_header_t *x = apr_table_elts(a), *y = apr_table_elts(b);
+    const apr_table_entry_t *d = (const apr_table_entry_t *)x->elts;
+    const apr_table_entry_t *e = (const apr_table_entry_t *)y->elts;
+    int i;
+
+    for (i = 0; x->nelts == y->nelts && i < x->nelts; i++) {
+        if (strcmp(d[i].key, e[i].key) != 0 || strcmp(d[i].val, e[i].val) != 0) {
+            return 0;
+        }
+    }
+    return x->nelts == y->nelts;
+}
+
+static void test_round_trip(apr_pool_t *p)
+{
+    devcache_response_t r = sample(p), got;
+    devcache_slice_t bytes = devcache_response_encode(&r, p);
+
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_SUCCESS, "decoded");
+    is_int(got.status, 299, "status");
+    is_str(got.reason, "Quite so", "reason");
+    is_str(got.content_type, "text/html", "content type");
+    is_str(got.etag, "\"a\"", "etag");
+    is_int(got.fresh.requested_at, r.fresh.requested_at, "requested");
+    is_int(got.fresh.received_at, r.fresh.received_at, "received");
+    is_int(got.fresh.initial_age, r.fresh.initial_age, "initial age");
+    is_int(got.fresh.lifetime, r.fresh.lifetime, "lifetime");
+    is_int(got.fresh.stale_while_revalidate, 2, "stale while revalidate");
+    is_int(got.fresh.stale_if_error, 3, "stale if error");
+    is_int(got.fresh.flags, r.fresh.flags, "flags");
+    ok(same_fields(got.fields, r.fields), "fields, in order");
+
+    r.reason = r.content_type = NULL;
+    apr_table_clear(r.fields);
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_SUCCESS, "without fields");
+    ok(!got.reason && !got.content_type && !got.etag, "nothing is nothing");
+    is_int(apr_table_elts(got.fields)->nelts, 0, "no fields");
+}
+
+static void test_damage(apr_pool_t *p)
+{
+    devcache_response_t r = sample(p), got;
+    devcache_slice_t bytes = devcache_response_encode(&r, p);
+    char *copy = apr_pcalloc(p, bytes.len + 1);
+    apr_size_t i;
+    int refused = 0, version_refused = 0;
+
+    memcpy(copy, bytes.data, bytes.len);
+    for (i = 0; i < bytes.len; i++) {
+        refused += decode(bytes.data, i, &got, p) == APR_EINVAL;
+    }
+    is_int(refused, (long long)bytes.len, "every cut is refused");
+    is_int(decode(copy, bytes.len + 1, &got, p), APR_EINVAL, "a byte more is refused");
+    is_int(devcache_response_decode(devcache_slice(NULL, 0), &got, p), APR_EINVAL,
+           "nothing is refused");
+    for (i = 0; i < 256; i++) {
+        copy[0] = (char)i;
+        version_refused += decode(copy, bytes.len, &got, p) == APR_EINVAL;
+    }
+    is_int(version_refused, 255, "every other version is refused");
+    copy[0] = bytes.data[0];
+    for (i = 0; i < bytes.len * 8; i++) {
+        copy[i / 8] = (char)(copy[i / 8] ^ (1 << (i % 8)));
+        if (decode(copy, bytes.len, &got, p) == APR_SUCCESS && !got.fields) {
+            break;
+        }
+        copy[i / 8] = bytes.data[i / 8];
+    }
+    is_int((long long)i, (long long)bytes.len * 8, "every flipped bit is survived");
+}
+
+static void test_values(apr_pool_t *p)
+{
+    devcache_response_t r = sample(p), got;
+    devcache_slice_t bytes;
+    char *nul;
+
+    bytes = devcache_response_encode(&r, p);
+    nul = memchr(bytes.data, '"', bytes.len);
+    nul[1] = '\0';
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "a NUL inside");
+    r.fresh.lifetime = -1;
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "a negative lifetime");
+    r = sample(p);
+    r.status = 100;
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "no final status");
+}
+
+int main(void)
+{
+    apr_pool_t *p;
+
+    apr_initialize();
+    apr_pool_create(&p, NULL);
+    test_round_trip(p);
+    test_damage(p);
+    test_values(p);
+    apr_pool_destroy(p);
+    apr_terminate();
+    return done_testing();
+}
