@@ -1,0 +1,683 @@
+/*
+ * The index.
+ *
+ * Nouns. An entry is one stored variant. A stripe owns a part of the entries, its own
+ * buckets and its own list of free entries; the key's hash chooses stripe and bucket, so
+ * that all variants of a key are in one chain and no operation needs two stripes.
+ *
+ *     key_hash -> stripe (bits 32 up) -> bucket (low bits) -> entry -> entry -> ...
+ *
+ * Readers take no lock. They note the stripe's generation, walk the chain a bounded
+ * number of steps copying words, and believe the copies only if the generation is even
+ * and has not changed. Every word is loaded with acquire and stored with release, which
+ * keeps the words between the two looks at the generation without fences. A reader that
+ * is outrun again and again takes the lock.
+ *
+ * Writers hold the stripe's lock and make the generation odd while they change anything.
+ * One that is killed there leaves it odd and the lock owned by a dead thread; whoever
+ * takes the lock next links the stripe anew. An entry's last word, which says whether it
+ * is in use, is cleared before and set after its other words, so a half-written entry is
+ * a free one.
+ *
+ * Liveness. An entry is dead once its segment's slot (or its body's) carries another
+ * serial. Nobody hunts for dead entries: eviction makes thousands of them by one store.
+ * They are taken out when met in a chain or when a stripe needs a free entry.
+ *
+ * Removals. A stripe counts them, and remembers the last few with their number (ticket).
+ * A fill that began before a removal of its key must not be published. When the ring has
+ * forgotten removals that came after the fill began, the fill is refused although it may
+ * be innocent: losing a cached copy is cheap, serving a purged one is not.
+ */
+#include "devcache_index.h"
+
+#include <apr_errno.h>
+#include <limits.h>
+#include <xxhash.h>
+#include "devcache_fault.h"
+
+#define READ_TRIES 32
+#define SWEEP_STEPS 64  /* entries looked at for a free one: bounds the lock's hold */
+
+/* ---- hashes and places ---------------------------------------------------- */
+
+apr_uint64_t devcache_index_key_hash(const devcache_shared_t *sh, devcache_slice_t key)
+{
+    return XXH3_64bits_withSeed(key.len ? key.data : "", key.len, sh->head->seed);
+}
+
+apr_uint64_t devcache_index_variant_hash(const devcache_shared_t *sh,
+                                         devcache_slice_t spec, devcache_slice_t variant)
+{
+    apr_uint64_t seed = devcache_index_key_hash(sh, spec);
+
+    return XXH3_64bits_withSeed(variant.len ? variant.data : "", variant.len, seed);
+}
+
+/* A stripe together with what it owns. */
+typedef struct stripe_ref_t {
+    devcache_stripe_t *st;
+    apr_uint32_t *buckets;
+    devcache_entry_t *entries;
+} stripe_ref_t;
+
+static stripe_ref_t stripe_at(const devcache_shared_t *sh, apr_size_t i)
+{
+    stripe_ref_t r;
+
+    r.st = sh->stripes + i;
+    r.buckets = sh->buckets + i * sh->g.buckets;
+    r.entries = sh->entries + i * sh->g.entries;
+    return r;
+}
+
+static stripe_ref_t stripe_of(const devcache_shared_t *sh, apr_uint64_t key_hash)
+{
+    return stripe_at(sh, (apr_size_t)(key_hash >> 32) & (sh->g.stripes - 1));
+}
+
+static apr_uint32_t *bucket_of(const devcache_shared_t *sh, stripe_ref_t r,
+                               apr_uint64_t key_hash)
+{
+    return r.buckets + (key_hash & (sh->g.buckets - 1));
+}
+
+static apr_uint32_t load32(const apr_uint32_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static void store32(apr_uint32_t *p, apr_uint32_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static int same_place(const devcache_entry_t *a, const devcache_entry_t *b)
+{
+    return a->key_hash == b->key_hash && a->variant_hash == b->variant_hash &&
+           a->slot == b->slot && a->serial == b->serial && a->offset == b->offset;
+}
+
+static int same_body(const devcache_entry_t *a, const devcache_entry_t *b)
+{
+    return a->body_slot != DEVCACHE_NO_SLOT && a->body_slot == b->body_slot &&
+           a->body_serial == b->body_serial;
+}
+
+static int alive(const devcache_shared_t *sh, const devcache_entry_t *e)
+{
+    return devcache_shared_alive(sh, e->slot, e->serial) &&
+           (e->body_slot == DEVCACHE_NO_SLOT ||
+            devcache_shared_alive(sh, e->body_slot, e->body_serial));
+}
+
+apr_size_t devcache_index_stripe(const devcache_shared_t *sh, apr_uint64_t key_hash)
+{
+    return (apr_size_t)(stripe_of(sh, key_hash).st - sh->stripes);
+}
+
+static apr_uint32_t seconds_of(apr_time_t t)
+{
+    apr_int64_t sec = t / APR_USEC_PER_SEC;
+
+    return sec <= 0 ? 0 : sec > UINT_MAX ? UINT_MAX : (apr_uint32_t)sec;
+}
+
+void devcache_index_point_at(devcache_entry_t *e, const devcache_record_t *rec,
+                             const devcache_file_t *segment, apr_uint64_t offset,
+                             const devcache_file_t *body)
+{
+    e->stored_at = rec->stored_at;
+    e->fresh_until = seconds_of(rec->fresh_until);
+    e->slot = segment->slot;
+    e->serial = (apr_uint32_t)segment->serial;
+    e->offset = (apr_uint32_t)(offset / DEVCACHE_RECORD_UNIT);
+    e->length = rec->length;
+    e->body_slot = body->serial ? body->slot : DEVCACHE_NO_SLOT;
+    e->body_serial = (apr_uint32_t)body->serial;
+}
+
+/* ---- entries, word by word ------------------------------------------------ */
+
+#define LAST_WORD (sizeof(devcache_entry_t) / sizeof(apr_uint64_t) - 1)
+
+static void entry_load(devcache_entry_t *out, const devcache_entry_t *e)
+{
+    unsigned i;
+
+    for (i = 0; i <= LAST_WORD; i++) {
+        out->words[i] = __atomic_load_n(&e->words[i], __ATOMIC_ACQUIRE);
+    }
+}
+
+static void entry_store(devcache_entry_t *e, const devcache_entry_t *from)
+{
+    unsigned i;
+
+    __atomic_store_n(&e->words[LAST_WORD], 0, __ATOMIC_RELEASE);
+    for (i = 0; i < LAST_WORD; i++) {
+        __atomic_store_n(&e->words[i], from->words[i], __ATOMIC_RELEASE);
+    }
+    DEVCACHE_KILL_HERE("kill-in-stripe");
+    __atomic_store_n(&e->words[LAST_WORD], from->words[LAST_WORD], __ATOMIC_RELEASE);
+}
+
+/* ---- the lock and the generation ------------------------------------------ */
+
+static void change_begin(stripe_ref_t r)
+{
+    store32(&r.st->generation, r.st->generation | 1);
+}
+
+static void change_end(stripe_ref_t r)
+{
+    store32(&r.st->generation, (r.st->generation | 1) + 1);
+}
+
+/* Atomic only for statistics, which take no lock. */
+static void count_entries(stripe_ref_t r, int by)
+{
+    __atomic_fetch_add(&r.st->count, (apr_uint32_t)by, __ATOMIC_RELAXED);
+}
+
+static void free_push(stripe_ref_t r, apr_uint32_t pos)
+{
+    devcache_entry_t *e = r.entries + pos;
+
+    __atomic_store_n(&e->words[LAST_WORD], 0, __ATOMIC_RELEASE);
+    store32(&e->next, r.st->free);
+    r.st->free = pos;
+}
+
+static int plausible(const devcache_shared_t *sh, const devcache_entry_t *e)
+{
+    return e->used == 1 && e->slot < sh->g.slots && e->spec < DEVCACHE_SPECS &&
+           (e->body_slot == DEVCACHE_NO_SLOT || e->body_slot < sh->g.slots);
+}
+
+/* Chains and free list from nothing but the entries. Also what makes a new stripe. */
+static void relink(const devcache_shared_t *sh, stripe_ref_t r)
+{
+    apr_uint32_t i;
+
+    change_begin(r);
+    for (i = 0; i < sh->g.buckets; i++) {
+        store32(&r.buckets[i], DEVCACHE_NO_ENTRY);
+    }
+    r.st->free = DEVCACHE_NO_ENTRY;
+    store32(&r.st->count, 0);
+    r.st->hand = 0;
+    for (i = sh->g.entries; i-- > 0;) {
+        devcache_entry_t *e = r.entries + i;
+        apr_uint32_t *bucket = bucket_of(sh, r, e->key_hash);
+
+        if (!plausible(sh, e) || !alive(sh, e) ||
+            stripe_of(sh, e->key_hash).st != r.st) {
+            free_push(r, i);
+            continue;
+        }
+        store32(&e->next, *bucket);
+        store32(bucket, i);
+        count_entries(r, 1);
+    }
+    /* The ring may be half-written: whatever began before now is refused. */
+    r.st->floor = r.st->ticket + 1;
+    __atomic_store_n(&r.st->ticket, r.st->floor, __ATOMIC_RELEASE);
+    change_end(r);
+}
+
+void devcache_index_relink_all(devcache_shared_t *sh)
+{
+    apr_uint32_t i;
+
+    for (i = 0; i < sh->g.stripes; i++) {
+        relink(sh, stripe_at(sh, i));
+    }
+}
+
+static int lock_stripe(const devcache_shared_t *sh, stripe_ref_t r)
+{
+    switch (devcache_shared_lock(&r.st->lock)) {
+    case DEVCACHE_LOCKED_REPAIR:
+        relink(sh, r);
+        devcache_shared_repaired(&r.st->lock);
+        return 1;
+    case DEVCACHE_LOCKED:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static void unlock_stripe(stripe_ref_t r)
+{
+    pthread_mutex_unlock(&r.st->lock);
+}
+
+/* ---- finding -------------------------------------------------------------- */
+
+/* The chain as it looks now; right only if nobody changes it meanwhile. */
+static unsigned copy_chain(const devcache_shared_t *sh, stripe_ref_t r,
+                           apr_uint64_t key_hash, devcache_match_t *out)
+{
+    apr_uint32_t pos = load32(bucket_of(sh, r, key_hash));
+    apr_uint32_t steps = 0;
+    unsigned n = 0;
+
+    while (pos < sh->g.entries && steps++ < sh->g.entries && n < DEVCACHE_MATCHES) {
+        devcache_entry_t *e = r.entries + pos;
+
+        if (__atomic_load_n(&e->key_hash, __ATOMIC_ACQUIRE) == key_hash) {
+            entry_load(&out[n].entry, e);
+            out[n].at = e;
+            n += plausible(sh, &out[n].entry);
+        }
+        pos = load32(&e->next);
+    }
+    return n;
+}
+
+unsigned devcache_index_find(devcache_shared_t *sh, apr_uint64_t key_hash,
+                             devcache_match_t out[DEVCACHE_MATCHES])
+{
+    stripe_ref_t r = stripe_of(sh, key_hash);
+    unsigned n = 0;
+    int tries;
+
+    for (tries = 0; tries < READ_TRIES; tries++) {
+        apr_uint32_t before = load32(&r.st->generation);
+
+        if ((before & 1) == 0) {
+            n = copy_chain(sh, r, key_hash, out);
+            if (load32(&r.st->generation) == before) {
+                return n;
+            }
+        }
+    }
+    if (!lock_stripe(sh, r)) {
+        return 0;
+    }
+    n = copy_chain(sh, r, key_hash, out);
+    unlock_stripe(r);
+    return n;
+}
+
+void devcache_index_note_use(const devcache_match_t *m)
+{
+    unsigned char use = __atomic_load_n(&m->at->use, __ATOMIC_RELAXED);
+
+    if (use < 3) {
+        __atomic_store_n(&m->at->use, (unsigned char)(use + 1), __ATOMIC_RELAXED);
+    }
+}
+
+/* ---- changing, all with the stripe's lock and the generation odd ---------- */
+
+/* Unlink by the chain pointer that leads to it; its body goes to @a drops. */
+static void drop_locked(stripe_ref_t r, apr_uint32_t *link, devcache_drops_t *drops)
+{
+    apr_uint32_t pos = *link;
+    devcache_entry_t *e = r.entries + pos;
+
+    if (e->body_slot != DEVCACHE_NO_SLOT && drops->n < DEVCACHE_MATCHES) {
+        drops->body[drops->n].slot = e->body_slot;
+        drops->body[drops->n].serial = e->body_serial;
+        drops->n++;
+    }
+    store32(link, e->next);
+    free_push(r, pos);
+    count_entries(r, -1);
+}
+
+/* The next entry of the key from @a link on, as the pointer that leads to it. */
+static apr_uint32_t *seek_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                                 apr_uint32_t *link, apr_uint64_t key_hash)
+{
+    apr_uint32_t steps = 0;
+
+    while (*link < sh->g.entries && steps++ < sh->g.entries) {
+        devcache_entry_t *e = r.entries + *link;
+
+        if (e->key_hash == key_hash) {
+            return link;
+        }
+        link = &e->next;
+    }
+    return NULL;
+}
+
+static apr_uint32_t *link_to_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                                    apr_uint32_t pos)
+{
+    apr_uint32_t *link = bucket_of(sh, r, r.entries[pos].key_hash);
+    apr_uint32_t steps = 0;
+
+    while (*link != pos) {
+        if (*link >= sh->g.entries || steps++ >= sh->g.entries) {
+            return NULL;
+        }
+        link = &r.entries[*link].next;
+    }
+    return link;
+}
+
+/* Free the dead among the next few entries, or else the oldest of them. */
+static void sweep_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                         devcache_drops_t *drops)
+{
+    apr_uint32_t oldest = DEVCACHE_NO_ENTRY;
+    apr_uint32_t *link;
+    int i;
+
+    for (i = 0; i < SWEEP_STEPS && drops->n < DEVCACHE_MATCHES; i++) {
+        apr_uint32_t pos = r.st->hand % sh->g.entries;
+        devcache_entry_t *e = r.entries + pos;
+
+        r.st->hand = pos + 1;
+        if (!e->used) {
+            continue;
+        }
+        link = alive(sh, e) ? NULL : link_to_locked(sh, r, pos);
+        if (link) {
+            drop_locked(r, link, drops);
+        } else if (oldest == DEVCACHE_NO_ENTRY ||
+                   e->stored_at < r.entries[oldest].stored_at) {
+            oldest = pos;
+        }
+    }
+    if (r.st->free == DEVCACHE_NO_ENTRY && oldest != DEVCACHE_NO_ENTRY) {
+        link = link_to_locked(sh, r, oldest);
+        if (link) {
+            drop_locked(r, link, drops);
+        }
+    }
+}
+
+/* Of two records of one variant the one stored later counts, then the one that was
+ * written later; so the order in which a rebuild meets them does not matter. */
+static int is_later(const devcache_entry_t *a, const devcache_entry_t *b)
+{
+    if (a->stored_at != b->stored_at) {
+        return a->stored_at > b->stored_at;
+    }
+    return a->serial != b->serial ? a->serial > b->serial : a->offset > b->offset;
+}
+
+static int was_removed_since(const devcache_stripe_t *st, apr_uint64_t key_hash,
+                             apr_uint64_t ticket)
+{
+    int i;
+
+    if (st->floor > ticket) {
+        return 1;
+    }
+    for (i = 0; i < DEVCACHE_RING; i++) {
+        if (st->ring[i].key_hash == key_hash && st->ring[i].ticket > ticket) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What is there of the same variant. */
+static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                                   const devcache_put_t *put)
+{
+    const devcache_entry_t *new = &put->entry;
+    apr_uint32_t *link = bucket_of(sh, r, new->key_hash);
+    int body_there = 0;
+
+    if (was_removed_since(r.st, new->key_hash, put->ticket)) {
+        return APR_EGENERAL;
+    }
+    while ((link = seek_locked(sh, r, link, new->key_hash)) != NULL) {
+        const devcache_entry_t *e = r.entries + *link;
+
+        body_there |= same_body(e, new) && alive(sh, e);
+        if (put->only_newer && e->variant_hash == new->variant_hash && alive(sh, e) &&
+            is_later(e, new)) {
+            return APR_EEXIST;
+        }
+        link = &r.entries[*link].next;
+    }
+    return put->needs_body && !body_there ? APR_NOTFOUND : APR_SUCCESS;
+}
+
+/* Take out the dead and those that the new one replaces; it inherits their use, so that
+ * an object which is refreshed often is not evicted as unused.
+ * @return how many others of the key are left; *poldest leads to the oldest of them */
+static unsigned make_way_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                                devcache_entry_t *new, apr_uint32_t *poldest,
+                                devcache_drops_t *drops)
+{
+    apr_uint32_t *link = bucket_of(sh, r, new->key_hash);
+    unsigned left = 0;
+
+    *poldest = DEVCACHE_NO_ENTRY;
+    while ((link = seek_locked(sh, r, link, new->key_hash)) != NULL) {
+        devcache_entry_t *e = r.entries + *link;
+        unsigned char use = __atomic_load_n(&e->use, __ATOMIC_RELAXED);
+
+        if (same_body(e, new) || e->variant_hash == new->variant_hash) {
+            new->use = use > new->use ? use : new->use;
+        }
+        if (same_body(e, new)) { /* its body is handed on, not dropped */
+            __atomic_store_n(&e->body_slot, DEVCACHE_NO_SLOT, __ATOMIC_RELEASE);
+            drop_locked(r, link, drops);
+            continue;
+        }
+        if (e->variant_hash == new->variant_hash || !alive(sh, e)) {
+            drop_locked(r, link, drops);
+            continue;
+        }
+        left++;
+        if (*poldest == DEVCACHE_NO_ENTRY ||
+            e->stored_at < r.entries[*poldest].stored_at) {
+            *poldest = *link;
+        }
+        link = &e->next;
+    }
+    return left;
+}
+
+static apr_status_t insert_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                          const devcache_entry_t *new, devcache_drops_t *drops)
+{
+    apr_uint32_t *bucket = bucket_of(sh, r, new->key_hash);
+    devcache_entry_t e = *new;
+    apr_uint32_t pos;
+
+    if (r.st->free == DEVCACHE_NO_ENTRY) {
+        sweep_locked(sh, r, drops);
+    }
+    pos = r.st->free;
+    if (pos >= sh->g.entries) {
+        return APR_ENOSPC; /* only with a damaged list */
+    }
+    r.st->free = r.entries[pos].next;
+    e.next = *bucket;
+    e.used = 1;
+    entry_store(&r.entries[pos], &e);
+    store32(bucket, pos);
+    count_entries(r, 1);
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_index_put(devcache_shared_t *sh, const devcache_put_t *put,
+                                devcache_drops_t *drops)
+{
+    stripe_ref_t r = stripe_of(sh, put->entry.key_hash);
+    devcache_entry_t new = put->entry;
+    apr_uint32_t oldest;
+    apr_uint32_t *link;
+    apr_status_t rv;
+
+    drops->n = 0;
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    rv = may_put_locked(sh, r, put);
+    if (rv == APR_SUCCESS) {
+        change_begin(r);
+        while (make_way_locked(sh, r, &new, &oldest, drops) >= put->max_variants &&
+               (link = link_to_locked(sh, r, oldest)) != NULL) {
+            drop_locked(r, link, drops);
+        }
+        rv = insert_locked(sh, r, &new, drops);
+        change_end(r);
+    }
+    unlock_stripe(r);
+    return rv;
+}
+
+apr_uint64_t devcache_index_ticket(const devcache_shared_t *sh, apr_uint64_t key_hash)
+{
+    return __atomic_load_n(&stripe_of(sh, key_hash).st->ticket, __ATOMIC_ACQUIRE);
+}
+
+static void note_removal_locked(devcache_stripe_t *st, apr_uint64_t key_hash)
+{
+    apr_uint64_t ticket = st->ticket + 1;
+    devcache_removal_t *place = &st->ring[ticket % DEVCACHE_RING];
+
+    if (place->ticket > st->floor) {
+        st->floor = place->ticket;
+    }
+    place->key_hash = key_hash;
+    place->ticket = ticket;
+    __atomic_store_n(&st->ticket, ticket, __ATOMIC_RELEASE);
+}
+
+apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
+                                   devcache_drops_t *drops, unsigned *pcount,
+                                   apr_time_t *pnewest)
+{
+    stripe_ref_t r = stripe_of(sh, key_hash);
+    apr_uint32_t *link = bucket_of(sh, r, key_hash);
+    apr_status_t rv = APR_SUCCESS;
+
+    drops->n = 0;
+    *pcount = 0;
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    change_begin(r);
+    note_removal_locked(r.st, key_hash);
+    while ((link = seek_locked(sh, r, link, key_hash)) != NULL) {
+        const devcache_entry_t *e = r.entries + *link;
+
+        if (drops->n == DEVCACHE_MATCHES) {
+            rv = APR_INCOMPLETE;
+            break;
+        }
+        *pnewest = e->stored_at > *pnewest ? e->stored_at : *pnewest;
+        *pcount += (unsigned)alive(sh, e);
+        drop_locked(r, link, drops);
+    }
+    change_end(r);
+    unlock_stripe(r);
+    return rv;
+}
+
+/* The entry at the same place as @a e, or NULL. */
+static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh, stripe_ref_t r,
+                                       const devcache_entry_t *e)
+{
+    apr_uint32_t *link = bucket_of(sh, r, e->key_hash);
+
+    while ((link = seek_locked(sh, r, link, e->key_hash)) != NULL &&
+           !same_place(r.entries + *link, e)) {
+        link = &r.entries[*link].next;
+    }
+    return link;
+}
+
+apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *from,
+                                 const devcache_entry_t *to)
+{
+    stripe_ref_t r = stripe_of(sh, from->key_hash);
+    apr_status_t rv = APR_NOTFOUND;
+    apr_uint32_t *link;
+
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    link = seek_place_locked(sh, r, from);
+    if (link) {
+        devcache_entry_t e = *to;
+
+        e.next = r.entries[*link].next;
+        e.used = 1;
+        change_begin(r);
+        entry_store(&r.entries[*link], &e);
+        change_end(r);
+        rv = APR_SUCCESS;
+    }
+    unlock_stripe(r);
+    return rv;
+}
+
+apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t *gone,
+                                   devcache_drops_t *drops)
+{
+    stripe_ref_t r = stripe_of(sh, gone->key_hash);
+    apr_status_t rv = APR_NOTFOUND;
+    apr_uint32_t *link;
+
+    drops->n = 0;
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    link = seek_place_locked(sh, r, gone);
+    if (link) {
+        change_begin(r);
+        drop_locked(r, link, drops);
+        change_end(r);
+        rv = APR_SUCCESS;
+    }
+    unlock_stripe(r);
+    return rv;
+}
+
+/* ---- ghosts --------------------------------------------------------------- */
+
+static apr_uint32_t *ghost_place(const devcache_shared_t *sh, apr_uint64_t key_hash,
+                                 apr_uint64_t variant_hash, apr_uint32_t *pprint)
+{
+    apr_uint64_t h = key_hash ^ (variant_hash * 0x9e3779b97f4a7c15ull);
+
+    *pprint = (apr_uint32_t)(h >> 32) | 1;
+    return &sh->ghosts[h & (sh->g.ghosts - 1)];
+}
+
+void devcache_index_ghost_add(devcache_shared_t *sh, apr_uint64_t key_hash,
+                              apr_uint64_t variant_hash)
+{
+    apr_uint32_t print;
+    apr_uint32_t *place = ghost_place(sh, key_hash, variant_hash, &print);
+
+    __atomic_store_n(place, print, __ATOMIC_RELAXED);
+}
+
+int devcache_index_ghost_take(devcache_shared_t *sh, apr_uint64_t key_hash,
+                              apr_uint64_t variant_hash)
+{
+    apr_uint32_t print;
+    apr_uint32_t *place = ghost_place(sh, key_hash, variant_hash, &print);
+
+    if (__atomic_load_n(place, __ATOMIC_RELAXED) != print) {
+        return 0;
+    }
+    __atomic_store_n(place, 0, __ATOMIC_RELAXED);
+    return 1;
+}
+
+apr_uint64_t devcache_index_objects(const devcache_shared_t *sh)
+{
+    apr_uint64_t n = 0;
+    apr_uint32_t i;
+
+    for (i = 0; i < sh->g.stripes; i++) {
+        n += __atomic_load_n(&sh->stripes[i].count, __ATOMIC_RELAXED);
+    }
+    return n;
+}

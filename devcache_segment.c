@@ -1,0 +1,534 @@
+/*
+ * Files.
+ *
+ * Below the root lie, each with mode 0600:
+ *
+ *     lock, index               devcache_attach.c
+ *     seg-<serial>              a segment: header, records
+ *     body-<serial>             a large body: header, its bytes
+ *
+ * All are opened relative to the root's descriptor, never through a symbolic link, and
+ * believed only if they are plain files with one name, of the right owner, whose header
+ * says what the name says. Only the index is mapped: a segment that was truncated behind
+ * our back is a short read, never a signal.
+ *
+ * A process keeps the segments that it uses open, in a small table by slot. The table is
+ * the process's own, guarded by a mutex that is never held during I/O: a lease raises a
+ * count, and a descriptor in use stays open even if its place is wanted by another. Other
+ * processes' evictions are noticed by one counter in shared memory; until then an open
+ * descriptor keeps the bytes of an unlinked segment on disk.
+ */
+#include "devcache_segment.h"
+
+#include <apr_errno.h>
+#include <apr_general.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include "devcache_fault.h"
+
+#define WALK_WINDOW (64 * 1024)
+
+/* ---- names ---------------------------------------------------------------- */
+
+void devcache_segment_name(char out[DEVCACHE_FILE_NAME], devcache_file_kind_t kind,
+                           apr_uint64_t serial)
+{
+    snprintf(out, DEVCACHE_FILE_NAME, "%s-%016llx",
+             kind == DEVCACHE_FILE_SEGMENT ? "seg" : "body", (unsigned long long)serial);
+}
+
+int devcache_segment_parse_name(const char *name, devcache_file_kind_t *kind,
+                                apr_uint64_t *serial)
+{
+    char again[DEVCACHE_FILE_NAME];
+    const char *dash = strchr(name, '-');
+
+    if (!dash) {
+        return 0;
+    }
+    *kind = name[0] == 's' ? DEVCACHE_FILE_SEGMENT : DEVCACHE_FILE_BODY;
+    *serial = strtoull(dash + 1, NULL, 16);
+    devcache_segment_name(again, *kind, *serial);
+    return *serial != 0 && strcmp(name, again) == 0;
+}
+
+void devcache_segment_unlink(devcache_store_t *s, const devcache_file_t *file)
+{
+    char name[DEVCACHE_FILE_NAME];
+
+    devcache_segment_name(name, file->kind, file->serial);
+    unlinkat(s->root_fd, name, 0);
+}
+
+/* ---- writing -------------------------------------------------------------- */
+
+static apr_status_t wrote(devcache_store_t *s, apr_status_t rv)
+{
+    apr_uint32_t *trouble = &s->sh.head->write_trouble;
+
+    if (rv != APR_SUCCESS) {
+        devcache_shared_count(&s->sh, DEVCACHE_N_ERRORS, 1);
+        if (__atomic_exchange_n(trouble, 1, __ATOMIC_RELAXED) == 0) {
+            devcache_store_say(s, DEVCACHE_LOG_ERR, 201, rv,
+                               "store: cannot write below \"%s\"; nothing is stored until "
+                               "a write succeeds",
+                               s->conf.root);
+        }
+    } else if (__atomic_load_n(trouble, __ATOMIC_RELAXED) != 0 &&
+               __atomic_exchange_n(trouble, 0, __ATOMIC_RELAXED) != 0) {
+        devcache_store_say(s, DEVCACHE_LOG_NOTICE, 202, APR_SUCCESS,
+                           "store: writing below \"%s\" works again", s->conf.root);
+    }
+    return rv;
+}
+
+/* pwritev() until all is written; changes @a iov. */
+static apr_status_t write_all(int fd, struct iovec *iov, int n, apr_uint64_t offset)
+{
+    while (n > 0) {
+        ssize_t done;
+
+        if (iov->iov_len == 0) {
+            iov++;
+            n--;
+            continue;
+        }
+        if (DEVCACHE_FAULT("write-enospc")) {
+            return ENOSPC;
+        }
+        if (DEVCACHE_FAULT("write-short")) {
+            (void)!pwrite(fd, iov->iov_base, iov->iov_len / 2, (off_t)offset);
+            return EIO;
+        }
+        done = pwritev(fd, iov, n, (off_t)offset);
+        if (done < 0 && errno != EINTR) {
+            return errno;
+        }
+        for (offset += done > 0 ? (apr_uint64_t)done : 0; done > 0 && n > 0;) {
+            apr_size_t part = (apr_size_t)done < iov->iov_len ? (apr_size_t)done
+                                                              : iov->iov_len;
+
+            iov->iov_base = (char *)iov->iov_base + part;
+            iov->iov_len -= part;
+            done -= (ssize_t)part;
+            if (iov->iov_len == 0) {
+                iov++;
+                n--;
+            }
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_segment_write(devcache_store_t *s, int fd, const void *data,
+                                    apr_size_t len, apr_uint64_t offset)
+{
+    struct iovec iov = {(void *)(apr_uintptr_t)data, len};
+
+    return wrote(s, write_all(fd, &iov, 1, offset));
+}
+
+apr_status_t devcache_segment_write_header(devcache_store_t *s, int fd,
+                                          const devcache_file_t *file, apr_uint64_t salt,
+                                          apr_uint64_t len)
+{
+    unsigned char bytes[DEVCACHE_FILE_HEADER];
+    devcache_file_header_t header = {file->kind, file->serial, salt, len};
+
+    devcache_record_file_encode(bytes, &header);
+    return devcache_segment_write(s, fd, bytes, sizeof(bytes), 0);
+}
+
+apr_status_t devcache_segment_create(devcache_store_t *s, const devcache_file_t *file,
+                                     apr_uint64_t len, int *pfd, apr_uint64_t *psalt)
+{
+    char name[DEVCACHE_FILE_NAME];
+    apr_status_t rv = apr_generate_random_bytes((unsigned char *)psalt, sizeof(*psalt));
+    int fd;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    devcache_segment_name(name, file->kind, file->serial);
+    fd = openat(s->root_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return wrote(s, errno);
+    }
+    if (geteuid() == 0 && fchown(fd, s->conf.uid, s->conf.gid) != 0) {
+        rv = wrote(s, errno);
+    } else {
+        rv = devcache_segment_write_header(s, fd, file, *psalt, len);
+    }
+    if (rv != APR_SUCCESS) {
+        unlinkat(s->root_fd, name, 0);
+    }
+    if (rv == APR_SUCCESS && pfd) {
+        *pfd = fd;
+    } else {
+        close(fd);
+    }
+    return rv;
+}
+
+/* ---- opening -------------------------------------------------------------- */
+
+static apr_status_t verify_file(const devcache_store_t *s, const devcache_file_t *file,
+                                int fd, devcache_file_header_t *header,
+                                apr_uint64_t *len)
+{
+    unsigned char bytes[DEVCACHE_FILE_HEADER];
+    struct stat st;
+
+    if (fstat(fd, &st) != 0) {
+        return errno;
+    }
+    /* No name left is fine: it was evicted between open and now. */
+    if (!S_ISREG(st.st_mode) || st.st_nlink > 1 || st.st_uid != s->conf.uid ||
+        pread(fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes) ||
+        !devcache_record_file_decode(bytes, header) || header->kind != file->kind ||
+        header->serial != file->serial) {
+        return APR_EGENERAL;
+    }
+    *len = (apr_uint64_t)st.st_size;
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_segment_open(const devcache_store_t *s, const devcache_file_t *file,
+                                   int *pfd, devcache_file_header_t *header,
+                                   apr_uint64_t *len)
+{
+    char name[DEVCACHE_FILE_NAME];
+    int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    apr_status_t rv;
+    int fd;
+
+    /* Segments are written through the descriptor that reads them, bodies never. */
+    flags |= file->kind == DEVCACHE_FILE_SEGMENT ? O_RDWR : O_RDONLY;
+    devcache_segment_name(name, file->kind, file->serial);
+    fd = openat(s->root_fd, name, flags);
+    if (fd < 0) {
+        return errno == ENOENT ? APR_NOTFOUND : errno;
+    }
+    rv = verify_file(s, file, fd, header, len);
+    if (rv != APR_SUCCESS) {
+        close(fd);
+        return rv;
+    }
+    *pfd = fd;
+    return APR_SUCCESS;
+}
+
+static int gone(const devcache_store_t *s, unsigned place)
+{
+    unsigned i;
+
+    for (i = place; i < s->sh.g.slots; i += DEVCACHE_OPEN_FILES) {
+        if (__atomic_load_n(&s->sh.slots[i].serial, __ATOMIC_ACQUIRE) ==
+            s->open[place].serial) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Empty a place that nobody uses. The caller closes what is returned, unlocked. */
+static int vacate_locked(devcache_open_t *o)
+{
+    int fd = -1;
+
+    if (o->serial != 0 && o->refs == 0) {
+        fd = o->fd;
+        o->serial = 0;
+    }
+    return fd;
+}
+
+void devcache_segment_tidy(devcache_store_t *s)
+{
+    apr_uint64_t now_there = __atomic_load_n(&s->sh.head->evictions, __ATOMIC_ACQUIRE);
+    unsigned i;
+
+    if (__atomic_load_n(&s->evictions_seen, __ATOMIC_RELAXED) == now_there) {
+        return;
+    }
+    __atomic_store_n(&s->evictions_seen, now_there, __ATOMIC_RELAXED);
+    for (i = 0; i < DEVCACHE_OPEN_FILES; i++) {
+        int fd = -1;
+
+        pthread_mutex_lock(&s->open_lock);
+        if (s->open[i].serial != 0 && gone(s, i)) {
+            fd = vacate_locked(&s->open[i]);
+        }
+        pthread_mutex_unlock(&s->open_lock);
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
+
+void devcache_segment_close_all(devcache_store_t *s)
+{
+    unsigned i;
+
+    for (i = 0; i < DEVCACHE_OPEN_FILES; i++) {
+        int fd = vacate_locked(&s->open[i]);
+
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
+
+static int lease_open_one(devcache_store_t *s, const devcache_file_t *file,
+                          devcache_open_t *place, devcache_lease_t *lease)
+{
+    int hit;
+
+    pthread_mutex_lock(&s->open_lock);
+    hit = place->serial == file->serial;
+    if (hit) {
+        place->refs++;
+        lease->fd = place->fd;
+        lease->salt = place->salt;
+        lease->shared = place;
+    }
+    pthread_mutex_unlock(&s->open_lock);
+    return hit;
+}
+
+apr_status_t devcache_segment_lease(devcache_store_t *s, const devcache_file_t *file,
+                                    devcache_lease_t *lease)
+{
+    devcache_open_t *place = &s->open[file->slot % DEVCACHE_OPEN_FILES];
+    devcache_file_header_t header;
+    apr_uint64_t len;
+    apr_status_t rv;
+    int other = -1;
+
+    if (lease_open_one(s, file, place, lease)) {
+        return APR_SUCCESS;
+    }
+    rv = devcache_segment_open(s, file, &lease->fd, &header, &len);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    lease->salt = header.salt;
+    lease->shared = NULL;
+    pthread_mutex_lock(&s->open_lock);
+    if (place->refs == 0) {
+        other = vacate_locked(place);
+        place->serial = file->serial;
+        place->salt = header.salt;
+        place->fd = lease->fd;
+        place->refs = 1;
+        lease->shared = place;
+    }
+    pthread_mutex_unlock(&s->open_lock);
+    if (other >= 0) {
+        close(other);
+    }
+    return APR_SUCCESS;
+}
+
+void devcache_segment_release(devcache_store_t *s, devcache_lease_t *lease)
+{
+    int fd = lease->fd;
+
+    if (lease->shared) {
+        fd = -1;
+        pthread_mutex_lock(&s->open_lock);
+        lease->shared->refs--;
+        if (lease->shared->refs == 0 && gone(s, (unsigned)(lease->shared - s->open))) {
+            fd = vacate_locked(lease->shared);
+        }
+        pthread_mutex_unlock(&s->open_lock);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* ---- records -------------------------------------------------------------- */
+
+/* @return bytes read, fewer than @a len only at the end of the file; -1 with errno */
+static ssize_t read_up_to(int fd, unsigned char *buf, apr_size_t len, apr_uint64_t offset)
+{
+    apr_size_t got = 0;
+
+    while (got < len) {
+        ssize_t n = pread(fd, buf + got, len - got, (off_t)(offset + got));
+
+        if (n == 0) {
+            break;
+        }
+        if (n < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -1;
+        }
+        got += (apr_size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+static apr_status_t read_verified(const devcache_lease_t *lease, apr_uint64_t offset,
+                                  apr_uint32_t len, unsigned char *buf,
+                                  devcache_record_t *rec)
+{
+    ssize_t got = read_up_to(lease->fd, buf, len, offset);
+
+    if (got < 0) {
+        return errno;
+    }
+    if ((apr_size_t)got < len) {
+        return APR_EOF;
+    }
+    if (!devcache_record_peek(buf, lease->salt, rec) || rec->length != len ||
+        !devcache_record_check_head(buf, lease->salt, offset, rec)) {
+        return APR_EGENERAL;
+    }
+    if (rec->kind == DEVCACHE_RECORD_OBJECT && rec->ref_serial == 0 &&
+        !devcache_record_check_body(buf, rec)) {
+        return APR_EGENERAL;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *file,
+                                   apr_uint64_t offset, apr_uint32_t len,
+                                   devcache_record_t *rec, apr_pool_t *p)
+{
+    devcache_lease_t lease;
+    apr_status_t rv;
+
+    if (len < DEVCACHE_RECORD_FIXED || len > DEVCACHE_RECORD_MAX) {
+        return APR_EGENERAL;
+    }
+    rv = devcache_segment_lease(s, file, &lease);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = read_verified(&lease, offset, len, apr_palloc(p, len), rec);
+    devcache_segment_release(s, &lease);
+    return rv;
+}
+
+static apr_status_t append_at(devcache_store_t *s, const devcache_record_t *rec,
+                              const devcache_range_t *at)
+{
+    unsigned char small[4096];
+    unsigned char *head = rec->head_len <= sizeof(small) ? small : malloc(rec->head_len);
+    struct iovec iov[2];
+    devcache_lease_t lease;
+    apr_status_t rv = head ? devcache_segment_lease(s, &at->file, &lease) : APR_ENOMEM;
+
+    if (rv == APR_SUCCESS) {
+        devcache_record_encode(head, rec, lease.salt, at->offset);
+        iov[0].iov_base = head;
+        iov[0].iov_len = rec->head_len;
+        iov[1].iov_base = (void *)(apr_uintptr_t)rec->body.data;
+        iov[1].iov_len = rec->body.len;
+        rv = wrote(s, write_all(lease.fd, iov, 2, at->offset));
+        devcache_segment_release(s, &lease);
+        DEVCACHE_KILL_HERE("kill-after-append");
+    }
+    if (head != small) {
+        free(head);
+    }
+    return rv;
+}
+
+apr_status_t devcache_segment_append(devcache_store_t *s, devcache_queue_t queue,
+                                     devcache_record_t *rec, unsigned keep,
+                                     devcache_range_t *at)
+{
+    apr_status_t rv;
+
+    at->rolled = 0;
+    if (!devcache_record_measure(rec) || rec->length > s->record_max) {
+        return APR_ENOSPC;
+    }
+    rv = devcache_slot_reserve(&s->sh, queue, rec->length, keep, at);
+    return rv == APR_SUCCESS ? append_at(s, rec, at) : rv;
+}
+
+/* ---- walking -------------------------------------------------------------- */
+
+apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_file_t *file,
+                                         devcache_walk_t *w)
+{
+    devcache_file_header_t header;
+    apr_status_t rv;
+
+    memset(w, 0, sizeof(*w));
+    rv = devcache_segment_open(s, file, &w->fd, &header, &w->size);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    w->salt = header.salt;
+    w->pos = DEVCACHE_FILE_HEADER;
+    w->capacity = WALK_WINDOW;
+    w->window = malloc(w->capacity);
+    if (!w->window) {
+        close(w->fd);
+        return APR_ENOMEM;
+    }
+    return APR_SUCCESS;
+}
+
+/* @a len bytes of the file from @a pos on, or NULL. */
+static const unsigned char *look(devcache_walk_t *w, apr_uint64_t pos, apr_size_t len)
+{
+    ssize_t got;
+
+    if (pos < w->window_at || pos + len > w->window_at + w->window_len) {
+        if (len > w->capacity) {
+            unsigned char *larger = realloc(w->window, len);
+
+            if (!larger) {
+                return NULL;
+            }
+            w->window = larger;
+            w->capacity = len;
+        }
+        got = read_up_to(w->fd, w->window, w->capacity, pos);
+        w->window_at = pos;
+        w->window_len = got > 0 ? (apr_size_t)got : 0;
+    }
+    return pos + len <= w->window_at + w->window_len ? w->window + (pos - w->window_at)
+                                                     : NULL;
+}
+
+int devcache_segment_walk_next(devcache_walk_t *w, devcache_record_t *rec)
+{
+    while (w->pos + DEVCACHE_RECORD_FIXED <= w->size) {
+        apr_uint64_t here = w->pos;
+        const unsigned char *p = look(w, here, DEVCACHE_RECORD_FIXED);
+
+        if (!p) {
+            return 0;
+        }
+        w->pos += DEVCACHE_RECORD_UNIT;
+        if (devcache_record_peek(p, w->salt, rec) && rec->length <= w->size - here &&
+            (p = look(w, here, rec->head_len)) != NULL &&
+            devcache_record_check_head(p, w->salt, here, rec)) {
+            w->offset = here;
+            w->pos = here + (rec->length + DEVCACHE_RECORD_UNIT - 1) /
+                                DEVCACHE_RECORD_UNIT * DEVCACHE_RECORD_UNIT;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void devcache_segment_walk_end(devcache_walk_t *w)
+{
+    close(w->fd);
+    free(w->window);
+}

@@ -1,0 +1,114 @@
+/**
+ * @file devcache_slot.h
+ * The table of files: which exist, what they count for, where the next record goes.
+ *
+ * Knows slots, serials and bytes; touches no file. Whoever makes a slot makes its file,
+ * whoever frees one unlinks it.
+ * Locks      The alloc lock inside each call; reserving takes none unless a head is full.
+ * Units      Bytes; offsets in units of DEVCACHE_RECORD_UNIT where called units.
+ * Errors     APR_ENOSPC: the bound or the table is exhausted. APR_NOTFOUND: the slot is
+ *            another file's by now. APR_TIMEUP: the lock cannot be had.
+ */
+#ifndef DEVCACHE_SLOT_H
+#define DEVCACHE_SLOT_H
+
+#include "devcache_record.h"
+#include "devcache_shared.h"
+
+/** A file as named by the index. */
+typedef struct devcache_file_t {
+    apr_uint64_t serial;
+    devcache_file_kind_t kind;
+    apr_uint16_t slot;
+} devcache_file_t;
+
+/** A process, told apart from a later one with the same number. */
+typedef struct devcache_owner_t {
+    apr_uint32_t pid;
+    apr_uint64_t start; /* clock ticks since boot; 0: not known */
+} devcache_owner_t;
+
+/** The process @a pid as it is now; 0 if there is none. */
+int devcache_slot_owner(apr_uint32_t pid, devcache_owner_t *owner);
+
+/** A slot in state FILLING for a new file. file->kind says which; the rest is set. */
+apr_status_t devcache_slot_take(devcache_shared_t *sh, apr_uint64_t bytes,
+                                const devcache_owner_t *owner, devcache_file_t *file);
+
+/** Enter a file found on disk, sealed. The caller holds the root alone. */
+apr_status_t devcache_slot_adopt(devcache_shared_t *sh, apr_uint64_t bytes,
+                                 devcache_file_t *file);
+
+/** Count @a bytes for a file that is being filled. */
+apr_status_t devcache_slot_resize(devcache_shared_t *sh, const devcache_file_t *file,
+                                  apr_uint64_t bytes);
+
+/** A new segment's file is ready: FILLING to SPARE. */
+apr_status_t devcache_slot_spare(devcache_shared_t *sh, const devcache_file_t *file);
+
+/** A body is complete: FILLING to SEALED, at the end of @a queue. */
+apr_status_t devcache_slot_seal(devcache_shared_t *sh, const devcache_file_t *file,
+                                devcache_queue_t queue);
+
+/** Say whose a sealed body is, so that eviction finds its entry. */
+apr_status_t devcache_slot_claim(devcache_shared_t *sh, const devcache_file_t *file,
+                                 apr_uint64_t key_hash, apr_uint64_t variant_hash);
+
+/** All that names the file is dead from now on. The caller unlinks it on success. */
+apr_status_t devcache_slot_free(devcache_shared_t *sh, const devcache_file_t *file);
+
+/** Put a used body at the end of the main queue. */
+apr_status_t devcache_slot_requeue(devcache_shared_t *sh, const devcache_file_t *file);
+
+/** A range of a segment that nobody else writes to. */
+typedef struct devcache_range_t {
+    devcache_file_t file;
+    apr_uint64_t offset; /* bytes */
+    int rolled;          /* 1: took a spare for it; one has to be made */
+} devcache_range_t;
+
+/**
+ * Reserve @a len bytes at the head of @a queue.
+ * @param keep  how many spares must be left for others when a new head is needed
+ * @return APR_EAGAIN  there is no such spare now
+ */
+apr_status_t devcache_slot_reserve(devcache_shared_t *sh, devcache_queue_t queue,
+                                   apr_uint64_t len, unsigned keep,
+                                   devcache_range_t *range);
+
+/** The file to be evicted next, and a copy of its slot. APR_NOTFOUND: none may be. */
+apr_status_t devcache_slot_victim(devcache_shared_t *sh, devcache_file_t *file,
+                                  devcache_slot_t *copy);
+
+/** A copy of slot @a i if it is not free. */
+int devcache_slot_get(devcache_shared_t *sh, unsigned i, devcache_file_t *file,
+                      devcache_slot_t *copy);
+
+/**
+ * Correct a slot by what its file looks like: @a bytes it counts for, and, if it is a
+ * head, where the file ends. The caller holds the root alone and repairs afterwards.
+ */
+void devcache_slot_correct(devcache_shared_t *sh, unsigned slot, apr_uint64_t bytes,
+                           apr_uint64_t file_len);
+
+/** A serial higher than that of every file there is now. */
+apr_uint64_t devcache_slot_barrier(devcache_shared_t *sh);
+
+/** Segments that are ready to become heads. */
+unsigned devcache_slot_spares(devcache_shared_t *sh);
+
+/** Bytes counted and files there now. */
+void devcache_slot_totals(devcache_shared_t *sh, apr_uint64_t *pbytes,
+                          apr_uint64_t *pfiles);
+
+/** 1 if less than a sixty-fourth of the bound is free. */
+int devcache_slot_is_tight(devcache_shared_t *sh);
+
+/** 1 if a segment other than @a except exists whose serial is lower than @a serial. */
+int devcache_slot_any_below(const devcache_shared_t *sh, apr_uint64_t serial,
+                            apr_uint64_t except);
+
+/** Recount the sums and settle the heads after a holder died, or when alone. */
+void devcache_slot_repair(devcache_shared_t *sh);
+
+#endif

@@ -1,0 +1,24 @@
+/**
+ * @file devcache_spec.h
+ * Variant specs, each kept once in shared memory and named by a small number.
+ *
+ * Ownership  A text lives as long as the mapping and never changes.
+ * Locks      Adding takes the intern lock, finding takes none.
+ */
+#ifndef DEVCACHE_SPEC_H
+#define DEVCACHE_SPEC_H
+
+#include "devcache_shared.h"
+
+/**
+ * The number of @a text, added if it is new.
+ * @return APR_ENOSPC if there is no room for another one; APR_TIMEUP if the lock cannot
+ *         be had
+ */
+apr_status_t devcache_spec_intern(devcache_shared_t *sh, devcache_slice_t text,
+                                  apr_uint16_t *pid);
+
+/** The text with number @a id, NUL-terminated; NULL if there is none. */
+const char *devcache_spec_text(const devcache_shared_t *sh, unsigned id);
+
+#endif

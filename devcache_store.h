@@ -1,0 +1,183 @@
+/**
+ * @file devcache_store.h
+ * Stored objects: records in append-only segments, published in a shared index.
+ *
+ * Knows keys, variants, bytes and instants. Does not know HTTP or httpd.
+ * Ownership  A hit and a fill live in the pool given; what they hold is released
+ *            when that pool dies, or earlier by the call that ends them.
+ * Locks      None held on return. Publishing takes one index stripe for microseconds
+ *            and never during I/O; a lookup takes no shared lock.
+ * Processes  Any child, any thread may call anything, except where stated. A process
+ *            killed at any instruction leaves nothing that needs it.
+ * Units      Sizes in bytes, instants apr_time_t.
+ * Errors     Every error means "serve without the cache"; the store counts it, and
+ *            reports it through conf.log once per change of condition.
+ */
+#ifndef DEVCACHE_STORE_H
+#define DEVCACHE_STORE_H
+
+#include <apr_pools.h>
+#include <apr_time.h>
+#include <apr_file_io.h>
+#include "devcache_bytes.h"
+
+typedef struct devcache_store_t devcache_store_t;
+
+/** Levels and numbers are httpd's APLOG_ levels; @a tag is the number of a DCnnnn. */
+typedef void devcache_store_log_fn(int level, int tag, apr_status_t rv, const char *msg);
+
+typedef struct devcache_store_conf_t {
+    const char *root;  /* absolute path of an existing directory, no slash at its end */
+    apr_uint64_t size; /* bound of all segment and body files together, bytes */
+    apr_uint64_t segment_size;  /* bytes; 0: chosen from size */
+    apr_uint64_t max_objects;   /* 0: chosen from size */
+    apr_uint64_t min_free;      /* leave this much free on the file system, bytes */
+    apr_uint32_t uid;           /* who the children run as; the root must be theirs, */
+    apr_uint32_t gid;           /* and files made by root are given to them */
+    devcache_store_log_fn *log; /* NULL: silent */
+} devcache_store_conf_t;
+
+/**
+ * Open (create, attach to, or repair) the store below conf->root. Called in the parent
+ * before it forks; the mapping is inherited by its children.
+ * The directory must exist, belong to conf->uid, not be writable by others and not be
+ * a symbolic link. The first server on a root holds it alone while it repairs the index
+ * (locks anew, chains relinked, leftovers of killed fills removed); later ones attach to
+ * the same index if it has the same geometry, and are refused otherwise.
+ * A missing, damaged or differently sized index is made anew, and is rebuilt from the
+ * segments by devcache_store_child_init()'s thread while the store already works.
+ * @param perror  set to one sentence for the administrator when not APR_SUCCESS: what is
+ *                wrong with which path and what to do
+ * @param p       the store lives as long as this pool
+ */
+apr_status_t devcache_store_open(devcache_store_t **pstore,
+                                 const devcache_store_conf_t *conf, const char **perror,
+                                 apr_pool_t *p);
+
+/**
+ * Once per child process, after fork, before any other call there: the child's own
+ * descriptors; removes what killed children left; and, if a rebuild of the index is due
+ * and nobody does it, starts a thread that does (ended and joined when @a pchild dies).
+ */
+apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild);
+
+/**
+ * The request's values for a variant spec, as bytes to be compared with the stored ones.
+ * Called during lookup, without locks, at most once per distinct spec.
+ * @return a slice with data == NULL if nothing stored under this spec may be used
+ */
+typedef devcache_slice_t devcache_variant_fn(void *baton, const char *spec,
+                                             apr_pool_t *p);
+
+/** What was found. Everything is in the pool of the lookup and is never changed. */
+typedef struct devcache_hit_t {
+    apr_time_t requested_at; /* as given at publication */
+    apr_time_t stored_at;
+    apr_time_t fresh_until;
+    const char *spec; /* its variant spec */
+    devcache_slice_t variant;
+    devcache_slice_t meta; /* the caller's own bytes, checksum verified */
+    devcache_slice_t body; /* a small body, checksum verified; data NULL if large */
+    apr_uint64_t body_len; /* bytes, small or large */
+    struct devcache_location_t
+        *where; /* the store's own: where it lies, for refresh, drop */
+} devcache_hit_t;
+
+/**
+ * Find the stored variant of @a key that fits. Of several, those with a spec that names
+ * more than the empty one are preferred, then the newest stored_at.
+ * Magic, full key, spec, variant and checksums are verified; a damaged record is
+ * forgotten and counts as not found. A found object's use is noted for eviction.
+ * @param key  full canonical key bytes
+ * @return APR_SUCCESS   *phit is set; it may be stale, that is the caller's to judge
+ *         APR_NOTFOUND  nothing fits
+ *         other         I/O error, counted; treat as not found
+ */
+apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
+                                   devcache_variant_fn *variant, void *baton,
+                                   devcache_hit_t **phit, apr_pool_t *p);
+
+/**
+ * A large body as a file of the caller's own (own descriptor and position, closed with
+ * @a p); bytes *poffset .. *poffset + hit->body_len belong to the body. The file's size
+ * and header are checked here, its bytes are not read. APR_NOTFOUND if it has gone.
+ */
+apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t *hit,
+                                      apr_file_t **pfile, apr_off_t *poffset,
+                                      apr_pool_t *p);
+
+typedef struct devcache_fill_t devcache_fill_t;
+
+/**
+ * Begin to store a response for @a key. Remembers the instant in the store's own order,
+ * so that a removal of the key from now on makes the publication fail.
+ * To be called before the request goes to the origin.
+ */
+devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t key,
+                                           apr_pool_t *p);
+
+/**
+ * Add body bytes (copied). Small bodies stay in memory; beyond the store's limit they go
+ * to a file of their own. @a expect is the whole length if known, else -1: a known large
+ * one goes to its file at once, one that cannot fit is refused at once.
+ * Any error ends the fill: further writes and the publication fail too.
+ */
+apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
+                                       apr_size_t len, apr_int64_t expect);
+
+typedef struct devcache_publish_t {
+    const char *spec;         /* variant spec, opaque text; "" matches every request */
+    devcache_slice_t variant; /* the request's values under that spec */
+    devcache_slice_t meta;    /* opaque */
+    apr_time_t requested_at;  /* when the request for it was sent */
+    apr_time_t stored_at;
+    apr_time_t fresh_until; /* a hint for eviction and listings */
+    unsigned max_variants;  /* of this key; the least recently stored one gives way */
+} devcache_publish_t;
+
+/**
+ * Make the filled object visible, in place of an older one of the same key, spec and
+ * variant. All or nothing; ends the fill.
+ * @return APR_SUCCESS, APR_EGENERAL if the key was removed since fill_begin,
+ *         APR_ENOSPC if no room could be had, or an I/O error
+ */
+apr_status_t devcache_store_fill_publish(devcache_fill_t *f,
+                                         const devcache_publish_t *what);
+
+/** End a fill without publishing. Also done by the pool's cleanup. NULL is allowed. */
+void devcache_store_fill_abort(devcache_fill_t *f);
+
+/**
+ * Give a stored object new meta and times and keep its body (a 304). The fill @a f was
+ * begun before the request for the 304 was sent and is ended by this.
+ * @return as devcache_store_fill_publish(); APR_NOTFOUND if the body has gone
+ */
+apr_status_t devcache_store_refresh(devcache_fill_t *f, const devcache_hit_t *hit,
+                                    const devcache_publish_t *what);
+
+/**
+ * Remove every variant of @a key, now and for every fill that has begun before now.
+ * A tombstone keeps them away from a later rebuild.
+ * @param pcount  how many were removed; may be NULL
+ */
+apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
+                                   apr_time_t now, unsigned *pcount);
+
+typedef struct devcache_store_stats_t {
+    apr_uint64_t bytes;   /* held by files now */
+    apr_uint64_t size;    /* the bound */
+    apr_uint64_t objects; /* entries in the index */
+    apr_uint64_t max_objects;
+    apr_uint64_t segments; /* files now, large bodies included */
+    apr_uint64_t published, refreshed, removed, evicted, requeued;
+    apr_uint64_t damaged;                     /* records that failed verification */
+    apr_uint64_t errors;                      /* I/O errors */
+    apr_uint64_t no_room;                     /* fills given up for want of room */
+    apr_uint64_t superseded;                  /* fills given up because of a removal */
+    apr_uint64_t rebuild_done, rebuild_total; /* segments; equal when none is under way */
+} devcache_store_stats_t;
+
+/** A consistent enough snapshot; counters only grow during the life of the index. */
+void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out);
+
+#endif

@@ -1,0 +1,390 @@
+/* The store over what it finds on disk: warm starts, lost indexes, damage, traps. */
+#include "store_fixture.h"
+
+#define SIZE (8 * MB)
+#define SEGMENT (256 * KB)
+#define OBJECTS 200
+
+static void fill_store(fixture_t *f)
+{
+    char key[16];
+    int i;
+
+    for (i = 0; i < OBJECTS; i++) {
+        snprintf(key, sizeof(key), "d%d", i);
+        fixture_put_simple(f, key, (unsigned)i, i % 20 ? 500 : 40 * KB, SEC(i + 1));
+    }
+}
+
+/* How many of them are found; counts every wrong one as a thousand too few. */
+static int found_all(fixture_t *f)
+{
+    char key[16];
+    int i, n = 0;
+
+    for (i = 0; i < OBJECTS; i++) {
+        long got;
+
+        snprintf(key, sizeof(key), "d%d", i);
+        got = fixture_get(f, key, NULL);
+        n += got == i ? 1 : got == FIXTURE_MISS ? 0 : -1000;
+    }
+    return n;
+}
+
+static void test_warm_start(void)
+{
+    fixture_t f, peer;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    fill_store(&f);
+    peer = fixture_open(SIZE, SEGMENT, 0);
+    is_int(peer.rv, APR_SUCCESS, "a second server attaches");
+    is_int(found_all(&peer), OBJECTS, "and finds everything");
+    fixture_put_simple(&peer, "from-peer", 5, 100, SEC(1));
+    is_int(fixture_get(&f, "from-peer", NULL), 5, "both see what either stores");
+    fixture_close(&peer);
+    peer = fixture_open(SIZE * 2, SEGMENT, 0);
+    ok(peer.rv != APR_SUCCESS && strstr(peer.error, fixture_root),
+       "one with other sizes is refused");
+    fixture_close(&peer);
+    fixture_close(&f);
+    f = fixture_open(SIZE, SEGMENT, 0);
+    is_int(f.rv, APR_SUCCESS, "reopens");
+    is_int(found_all(&f), OBJECTS, "everything is found at once");
+    is_int((long long)fixture_stats(&f).rebuild_total, 0, "without a rebuild");
+    fixture_close(&f);
+}
+
+static void garble_index(void)
+{
+    char path[300];
+    int fd, i;
+
+    snprintf(path, sizeof(path), "%s/index", fixture_root);
+    fd = open(path, O_RDWR);
+    for (i = 0; i < 4096; i++) {
+        (void)!pwrite(fd, "\xa5", 1, i * 7);
+    }
+    close(fd);
+}
+
+static void delete_index(void)
+{
+    fixture_each_file(fixture_unlink, (void *)(apr_uintptr_t) "index");
+}
+
+static void nothing(void)
+{
+}
+
+static void test_rebuild(void (*lose)(void), apr_uint64_t size, apr_uint64_t segment,
+                         const char *how)
+{
+    fixture_put_t variant = {"v", "device", "pc", 77, 300, SEC(1)};
+    fixture_put_t old = {"d7", NULL, NULL, 70, 500, SEC(1)};
+    fixture_t f;
+    unsigned count;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    fixture_put(&f, &old);
+    fill_store(&f);
+    fixture_put(&f, &variant);
+    devcache_store_remove(f.s, devcache_slice_str("d3"), SEC(300), &count);
+    devcache_store_remove(f.s, devcache_slice_str("d40"), SEC(300), &count);
+    fixture_put_simple(&f, "d40", 40, 30 * KB, SEC(400));
+    fixture_close(&f);
+    lose();
+    f = fixture_open(size, segment, 0);
+    is_int(f.rv, APR_SUCCESS, how);
+    is_int((long long)fixture_stats(&f).objects, 0, "the index is new");
+    ok(fixture_stats(&f).rebuild_total > 0, "a rebuild is due");
+    fixture_put_simple(&f, "d5", 5, 600, SEC(500));
+    is_int(fixture_get(&f, "d5", NULL), 5, "but it already works");
+    count = 0;
+    devcache_store_remove(f.s, devcache_slice_str("d6"), SEC(500), &count);
+    fixture_rebuild(&f);
+    is_int((long long)fixture_stats(&f).rebuild_done,
+           (long long)fixture_stats(&f).rebuild_total, "the rebuild comes to its end");
+    is_int(found_all(&f), OBJECTS - 2, "all is found again, with its own bytes");
+    is_int(fixture_get(&f, "d3", NULL), FIXTURE_MISS, "except what was removed before");
+    is_int(fixture_get(&f, "d6", NULL), FIXTURE_MISS, "or since");
+    is_int(fixture_get(&f, "d7", NULL), 7, "of two versions the newer");
+    is_int(fixture_get(&f, "d40", NULL), 40, "what was stored again after a removal");
+    is_int(fixture_get(&f, "v", "pc"), 77, "and variants");
+    is_int(fixture_usage().bodies, OBJECTS / 20, "no body is left without a record");
+    fixture_close(&f);
+}
+
+/* Tombstones must outlive what they bury, though their segment is evicted earlier. */
+static void test_tombstones_outlive(void)
+{
+    fixture_t f;
+    char key[16];
+    int i, back = 0;
+
+    fixture_new_root();
+    f = fixture_open(4 * MB, SEGMENT, 50000);
+    for (i = 0; i < 50; i++) {
+        snprintf(key, sizeof(key), "t%d", i);
+        fixture_put_simple(&f, key, 1, 2000, SEC(1));
+        fixture_get(&f, key, NULL);
+        fixture_get(&f, key, NULL);
+        fixture_get(&f, key, NULL);
+    }
+    for (i = 0; i < 4000; i++) {
+        snprintf(key, sizeof(key), "u%d", i);
+        fixture_put_simple(&f, key, 1, 2000, SEC(2));
+        snprintf(key, sizeof(key), "t%d", i % 50);
+        if (i < 1900) {
+            fixture_get(&f, key, NULL);
+        } else if (i < 1950) {
+            devcache_store_remove(f.s, devcache_slice_str(key), SEC(3), NULL);
+        } else if (i % 100 == 0) {
+            fixture_close(&f);
+            delete_index();
+            f = fixture_open(4 * MB, SEGMENT, 50000);
+            fixture_rebuild(&f);
+        }
+    }
+    for (i = 0; i < 50; i++) {
+        snprintf(key, sizeof(key), "t%d", i);
+        back += fixture_get(&f, key, NULL) != FIXTURE_MISS;
+    }
+    is_int(back, 0, "20 lost indexes and 2000 evictions bring nothing removed back");
+    fixture_close(&f);
+}
+
+/* ---- damage --------------------------------------------------------------- */
+
+typedef struct segment_bytes_t {
+    char name[32];
+    unsigned char *bytes;
+    apr_size_t len;
+} segment_bytes_t;
+
+static void largest(int dir, const char *name, void *baton)
+{
+    segment_bytes_t *b = baton;
+    struct stat st;
+    int fd;
+
+    if (strncmp(name, "seg-", 4) != 0 || fstatat(dir, name, &st, 0) != 0 ||
+        (apr_size_t)st.st_size <= b->len) {
+        return;
+    }
+    snprintf(b->name, sizeof(b->name), "%s", name);
+    free(b->bytes);
+    b->len = (apr_size_t)st.st_size;
+    b->bytes = malloc(b->len);
+    fd = openat(dir, name, O_RDONLY);
+    if (read(fd, b->bytes, b->len) != st.st_size) {
+        b->len = 0;
+    }
+    close(fd);
+}
+
+static int open_segment(const segment_bytes_t *b)
+{
+    char path[300];
+
+    snprintf(path, sizeof(path), "%s/%s", fixture_root, b->name);
+    return open(path, O_RDWR);
+}
+
+static void put_two(fixture_t *f)
+{
+    fixture_put_t put = {"one", "device", "pc", 1, 200, SEC(1)};
+
+    fixture_put(f, &put);
+    fixture_put_simple(f, "two", 2, 100, SEC(1));
+}
+
+/* Damage while the store is open: every single byte, and every length. */
+static void test_damage_open(void)
+{
+    int wrong = 0, missed = 0, misses_other = 0;
+    segment_bytes_t b = {""};
+    fixture_t f;
+    apr_size_t i;
+    int fd;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    put_two(&f);
+    fixture_each_file(largest, &b);
+    fd = open_segment(&b);
+    for (i = DEVCACHE_FILE_HEADER; i < b.len; i++) {
+        unsigned char flipped = b.bytes[i] ^ 0x10;
+        long one, two;
+
+        (void)!pwrite(fd, &flipped, 1, (off_t)i);
+        one = fixture_get(&f, "one", "pc");
+        two = fixture_get(&f, "two", NULL);
+        wrong += (one != 1 && one != FIXTURE_MISS) || (two != 2 && two != FIXTURE_MISS);
+        missed += one == FIXTURE_MISS || two == FIXTURE_MISS;
+        misses_other += one == FIXTURE_MISS && two == FIXTURE_MISS;
+        (void)!pwrite(fd, &b.bytes[i], 1, (off_t)i);
+        if (one == FIXTURE_MISS || two == FIXTURE_MISS) {
+            put_two(&f);
+            free(b.bytes);
+            memset(&b, 0, sizeof(b));
+            fixture_each_file(largest, &b);
+            if (b.len > 200 * KB) {
+                break;
+            }
+        }
+    }
+    is_int(wrong, 0, "no flipped byte yields wrong bytes");
+    ok(missed > 300, "they are misses: %d", missed);
+    is_int(misses_other, 0, "of the damaged object only");
+    is_int((long long)fixture_stats(&f).damaged, missed, "each is counted as damage");
+    close(fd);
+    free(b.bytes);
+    fixture_close(&f);
+}
+
+/* Damage found by a rebuild: the parser meets it first. */
+static void test_damage_closed(int cut)
+{
+    segment_bytes_t b = {""};
+    int wrong = 0, whole = 0, lost = 0;
+    fixture_t f;
+    apr_size_t i;
+
+    fixture_new_root();
+    f = fixture_open(4 * MB, SEGMENT, 64);
+    put_two(&f);
+    fixture_close(&f);
+    fixture_each_file(largest, &b);
+    for (i = 0; i < b.len; i++) {
+        unsigned char flipped = b.bytes[i] ^ 0x41;
+        long one, two;
+        int fd;
+
+        fd = open_segment(&b);
+        if (fd < 0) { /* deleted as no segment of ours: put it back */
+            char path[300];
+
+            snprintf(path, sizeof(path), "%s/%s", fixture_root, b.name);
+            fd = open(path, O_RDWR | O_CREAT, 0600);
+        }
+        (void)!pwrite(fd, b.bytes, b.len, 0);
+        if (cut) {
+            (void)!ftruncate(fd, (off_t)i);
+        } else {
+            (void)!pwrite(fd, &flipped, 1, (off_t)i);
+        }
+        close(fd);
+        delete_index();
+        f = fixture_open(4 * MB, SEGMENT, 64);
+        fixture_rebuild(&f);
+        one = fixture_get(&f, "one", "pc");
+        two = fixture_get(&f, "two", NULL);
+        wrong += (one != 1 && one != FIXTURE_MISS) || (two != 2 && two != FIXTURE_MISS);
+        whole += one == 1 && two == 2;
+        lost += one != 1 && two != 2;
+        fixture_close(&f);
+    }
+    is_int(wrong, 0, cut ? "no length yields wrong bytes" : "no flip yields wrong bytes");
+    if (cut) {
+        is_int(whole, 0, "what is cut off is lost");
+    } else {
+        is_int(lost, DEVCACHE_FILE_HEADER, "only in the header a flip costs it all");
+    }
+    free(b.bytes);
+}
+
+static void replace_with_link(int dir, const char *name, void *baton)
+{
+    if (strncmp(name, baton, strlen(baton)) == 0) {
+        unlinkat(dir, name, 0);
+        (void)!symlinkat("/etc/hostname", dir, name);
+    }
+}
+
+static void count_links(int dir, const char *name, void *baton)
+{
+    struct stat st;
+
+    *(int *)baton += fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                     S_ISLNK(st.st_mode);
+}
+
+static void test_traps(void)
+{
+    fixture_t f;
+    char path[300];
+    int links = 0;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    fill_store(&f);
+    fixture_each_file(replace_with_link, (void *)(apr_uintptr_t) "seg-");
+    ok(found_all(&f) >= 0, "links in place of segments of a running store are misses");
+    fixture_close(&f);
+    f = fixture_open(SIZE, SEGMENT, 0);
+    is_int(f.rv, APR_SUCCESS, "and do not hinder a start");
+    fixture_each_file(count_links, &links);
+    is_int(links, 0, "which deletes them");
+    fill_store(&f);
+    is_int(found_all(&f), OBJECTS, "and works");
+    fixture_close(&f);
+    fixture_each_file(replace_with_link, (void *)(apr_uintptr_t) "index");
+    f = fixture_open(SIZE, SEGMENT, 0);
+    is_int(f.rv, APR_SUCCESS, "a link in place of the index is replaced");
+    fixture_close(&f);
+    snprintf(path, sizeof(path), "%s/index.hard", fixture_root);
+    delete_index();
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    {
+        char index[300];
+
+        snprintf(index, sizeof(index), "%s/index", fixture_root);
+        ok(link(path, index) == 0, "a second name of another file");
+    }
+    f = fixture_open(SIZE, SEGMENT, 0);
+    is_int(f.rv, APR_SUCCESS, "in place of the index is replaced too");
+    {
+        struct stat st;
+
+        ok(stat(path, &st) == 0 && st.st_size == 0, "and that file is not touched");
+    }
+    fixture_close(&f);
+    fixture_each_file(replace_with_link, (void *)(apr_uintptr_t) "lock");
+    f = fixture_open(SIZE, SEGMENT, 0);
+    ok(f.rv != APR_SUCCESS, "a link in place of the lock refuses the start");
+    fixture_close(&f);
+}
+
+static void test_no_room_for_index(void)
+{
+    fixture_t f;
+
+    fixture_new_root();
+    setenv("DEVCACHE_FAULT", "fallocate:1", 1);
+    f = fixture_open(SIZE, SEGMENT, 0);
+    unsetenv("DEVCACHE_FAULT");
+    ok(f.rv == ENOSPC && strstr(f.error, "DevCacheMaxObjects"),
+       "no room for the index is said at the start");
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    apr_initialize();
+    test_warm_start();
+    test_rebuild(delete_index, SIZE, SEGMENT, "opens without its index");
+    test_rebuild(garble_index, SIZE, SEGMENT, "opens with a garbled index");
+    test_rebuild(nothing, SIZE * 2, SEGMENT, "opens with another size");
+    test_rebuild(nothing, SIZE * 2, SEGMENT * 2, "opens with another segment size");
+    test_tombstones_outlive();
+    test_damage_open();
+    test_damage_closed(0);
+    test_damage_closed(1);
+    test_traps();
+    test_no_room_for_index();
+    return done_testing();
+}

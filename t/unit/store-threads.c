@@ -1,0 +1,63 @@
+/*
+ * The store under many threads of one process, without kills: the test for the thread
+ * sanitizer. Small segments and few entries keep rolling and evicting under way.
+ */
+#include "store_hammer.h"
+#include <signal.h>
+
+#define THREADS 6
+#define PROGRESS 400 /* times 50 operations */
+
+int main(void)
+{
+    hammer_worker_t w[THREADS];
+    pthread_t t[THREADS];
+    devcache_store_stats_t st;
+    int progress[2];
+    fixture_t f;
+    char c;
+    int i;
+
+    apr_initialize();
+    signal(SIGPIPE, SIG_IGN);
+    fixture_new_root();
+    hammer_begin();
+    f = fixture_open(1 * MB, 64 * KB, 200);
+    is_int(f.rv, APR_SUCCESS, "opens");
+    if (pipe(progress) != 0) {
+        return 1;
+    }
+    for (i = 0; i < THREADS; i++) {
+        w[i].f = &f;
+        w[i].seed = (apr_uint64_t)i + 0x9e3779b97f4a7c15ull;
+        w[i].progress = progress[1];
+        pthread_create(&t[i], NULL, hammer_work, &w[i]);
+    }
+    for (i = 0; i < PROGRESS && read(progress[0], &c, 1) == 1; i++) {
+        fixture_stats(&f);
+    }
+    is_int(i, PROGRESS, "all went on");
+    close(progress[0]);
+    for (i = 0; i < THREADS; i++) {
+        pthread_join(t[i], NULL);
+    }
+    close(progress[1]);
+    st = fixture_stats(&f);
+    printf("# %lu operations, %lu hits, %lu published, %lu refused; %llu without room, "
+           "%llu superseded, %llu evicted, %llu requeued\n",
+           hammer_board->ops, hammer_board->hits, hammer_board->published,
+           hammer_board->refused, (unsigned long long)st.no_room,
+           (unsigned long long)st.superseded, (unsigned long long)st.evicted,
+           (unsigned long long)st.requeued);
+    ok(hammer_board->hits > 100 && hammer_board->published > 100,
+       "hits and publications");
+    ok(st.evicted > 10 && st.requeued > 10, "with eviction under way");
+    is_int((long long)hammer_board->wrong, 0, "no body was ever wrong");
+    is_int((long long)hammer_board->zombies, 0, "nothing removed was found again");
+    is_int((long long)st.damaged, 0, "nothing was damaged");
+    is_int((long long)st.errors, 0, "no errors");
+    ok(hammer_slots_agree(&f), "table, sums and directory agree");
+    fixture_close(&f);
+    hammer_end();
+    return done_testing();
+}
