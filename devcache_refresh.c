@@ -1,0 +1,87 @@
+#include "devcache_refresh.h"
+
+#include <apr_strings.h>
+#include <http_request.h>
+#include <util_filter.h>
+#include <xxhash.h>
+#include "devcache_clock.h"
+#include "devcache_log.h"
+#include "devcache_stats.h"
+
+extern module AP_MODULE_DECLARE_DATA devcache_module;
+
+/* A refresh that takes longer is taken for dead, and another may begin. */
+#define REFRESH_LIMIT apr_time_from_sec(60)
+
+static ap_filter_rec_t *sink_filter;
+
+/* Whatever a subrequest still sends: the client has its answer already. */
+static apr_status_t sink(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_brigade_cleanup(bb);
+    return APR_SUCCESS;
+}
+
+void devcache_refresh_register(void)
+{
+    sink_filter = ap_register_output_filter("DEVCACHE_SINK", sink, NULL,
+                                            AP_FTYPE_RESOURCE);
+}
+
+static apr_uint64_t variant_id(const devcache_exchange_t *x)
+{
+    return XXH3_64bits_withSeed(x->hit->variant.data, x->hit->variant.len,
+                                XXH3_64bits(x->key.data, x->key.len));
+}
+
+/* The subrequest's own exchange: the same request, without the client's conditions. */
+static devcache_exchange_t *exchange_for(request_rec *sub, const devcache_exchange_t *x)
+{
+    devcache_exchange_t *nx = apr_pmemdup(sub->pool, x, sizeof *x);
+
+    nx->phase = DEVCACHE_PHASE_IDLE;
+    nx->hit = NULL;
+    nx->fill = devcache_store_fill_begin(x->server->store, x->key, sub->pool);
+    nx->running = nx->refreshing = 1;
+    nx->requested_at = devcache_now();
+    nx->outcome = DEVCACHE_OUTCOME_NONE;
+    ap_set_module_config(sub->request_config, &devcache_module, nx);
+    sub->headers_in = apr_table_copy(sub->pool, x->fields);
+    devcache_policy_clear_conditionals(sub->headers_in);
+    apr_table_unset(sub->headers_in, "Range");
+    apr_table_unset(sub->headers_in, "Cache-Control");
+    apr_table_unset(sub->headers_in, "Pragma");
+    nx->fields = sub->headers_in;
+    devcache_request_step(sub, nx, DEVCACHE_PHASE_FETCH);
+    return nx;
+}
+
+void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
+{
+    apr_time_t now = devcache_now();
+    apr_uint64_t ticket = devcache_stats_claim(variant_id(x), now, now + REFRESH_LIMIT);
+    const char *uri = apr_pstrcat(r->pool, r->parsed_uri.path,
+                                  r->parsed_uri.query ? "?" : NULL, r->parsed_uri.query,
+                                  NULL);
+    ap_filter_t *end;
+    request_rec *sub;
+
+    if (!ticket) {
+        return;
+    }
+    end = ap_add_output_filter_handle(sink_filter, NULL, r, r->connection);
+    sub = ap_sub_req_method_uri("GET", uri, r, end);
+    if (sub->status == HTTP_OK) {
+        devcache_exchange_t *nx = exchange_for(sub, x);
+        int rv = ap_run_sub_req(sub);
+        devcache_store_fill_abort(nx->fill);
+        devcache_stats_count(DEVCACHE_COUNT_refreshes);
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      DCLOGNO(0120) "refresh: %s [%s]: origin answered %d (%d)%s",
+                      devcache_vary_key_url(x->key, r->pool), x->device.klass,
+                      nx->origin_status, rv, nx->stored_ok ? ", stored" : "");
+    }
+    ap_destroy_sub_req(sub);
+    ap_remove_output_filter(end);
+    devcache_stats_release(ticket);
+}

@@ -1,0 +1,351 @@
+#include "devcache_request.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include "devcache_clock.h"
+#include "devcache_log.h"
+#include "devcache_stats.h"
+
+extern module AP_MODULE_DECLARE_DATA devcache_module;
+
+#define MEMO_SLOTS 16384 /* 8 bytes each, per child */
+
+static devcache_device_memo_t *memo; /* of this child; NULL before child_init */
+
+static const char *const viewer_fields[] = {
+    "CloudFront-Is-Desktop-Viewer",
+    "CloudFront-Is-Mobile-Viewer",
+    "CloudFront-Is-Tablet-Viewer",
+    "CloudFront-Is-SmartTV-Viewer",
+};
+static const char *const viewer_classes[] = {"pc", "mobile", "tablet", "tv"};
+
+#define VIEWER_FIELDS (sizeof viewer_fields / sizeof viewer_fields[0])
+
+void devcache_request_child_init(apr_pool_t *pchild)
+{
+    memo = devcache_device_memo_create(pchild, MEMO_SLOTS);
+}
+
+devcache_exchange_t *devcache_request_exchange(request_rec *r)
+{
+    request_rec *at;
+
+    for (at = r; at; at = at->prev) {
+        devcache_exchange_t *x = ap_get_module_config(at->request_config,
+                                                      &devcache_module);
+        if (x) {
+            return x;
+        }
+    }
+    return NULL;
+}
+
+/* ---- classification ------------------------------------------------------------------
+ */
+
+/* The same field to an origin that makes CGI variables of it: "-" and "_" are one. */
+static int same_variable(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++) {
+        int ca = *a == '_' ? '-' : apr_tolower(*a);
+        int cb = *b == '_' ? '-' : apr_tolower(*b);
+        if (ca != cb) {
+            return 0;
+        }
+    }
+    return *a == *b;
+}
+
+/* Remove every spelling of a field from the client's request. */
+static void strip_field(request_rec *r, const char *name)
+{
+    const apr_array_header_t *all = apr_table_elts(r->headers_in);
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
+        if (same_variable(key, name)) {
+            ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                          DCLOGNO(0101) "classify: removed the client's own %s", key);
+            devcache_stats_count(DEVCACHE_COUNT_spoofed);
+            apr_table_unset(r->headers_in, key);
+            i = -1; /* the table has moved */
+        }
+    }
+}
+
+/* A client that names our field in Connection would have mod_proxy remove it on its way
+ * to the origin: drop that member, keep the others. */
+static void protect_from_connection(request_rec *r, const char *name)
+{
+    const char *value = apr_table_get(r->headers_in, "Connection");
+    const char *kept = NULL, *token;
+
+    if (!value) {
+        return;
+    }
+    value = apr_table_getm(r->pool, r->headers_in, "Connection");
+    if (!ap_strcasestr(value, name)) {
+        return;
+    }
+    while ((token = ap_get_list_item(r->pool, &value))) {
+        if (ap_cstr_casecmp(token, name)) {
+            kept = kept ? apr_pstrcat(r->pool, kept, ", ", token, NULL) : token;
+        }
+    }
+    apr_table_unset(r->headers_in, "Connection");
+    if (kept) {
+        apr_table_setn(r->headers_in, "Connection", kept);
+    }
+}
+
+static void set_class_field(request_rec *r, const char *name, const char *value)
+{
+    strip_field(r, name);
+    protect_from_connection(r, name);
+    apr_table_setn(r->headers_in, name, value);
+}
+
+static void tell_environment(request_rec *r, const devcache_exchange_t *x)
+{
+    apr_table_setn(r->subprocess_env, "DEVCACHE_DEVICE", x->device.klass);
+    apr_table_setn(r->notes, "devcache-device", x->device.klass);
+}
+
+static void tell_viewer_fields(request_rec *r, const devcache_exchange_t *x)
+{
+    apr_size_t i;
+
+    for (i = 0; i < VIEWER_FIELDS; i++) {
+        /* By kind as well: a TV folded to pc is still a TV to who asks for TVs. */
+        int is = !strcmp(viewer_classes[i], x->device.klass) ||
+                 !strcmp(viewer_classes[i], x->device.kind);
+        set_class_field(r, viewer_fields[i], is ? "true" : "false");
+    }
+}
+
+int devcache_request_classify(request_rec *r)
+{
+    devcache_server_t *server = devcache_conf_server(r->server);
+    devcache_exchange_t *x;
+    devcache_device_input_t in;
+
+    if (!server->device) {
+        return DECLINED;
+    }
+    if ((x = devcache_request_exchange(r))) { /* an internal redirect */
+        tell_environment(r, x);
+        return DECLINED;
+    }
+    x = apr_pcalloc(r->pool, sizeof *x);
+    x->now = devcache_now();
+    x->age = -1;
+    x->expect = -1;
+    ap_set_module_config(r->request_config, &devcache_module, x);
+
+    in.user_agent = apr_table_get(r->headers_in, "User-Agent");
+    in.ch_mobile = apr_table_get(r->headers_in, "Sec-CH-UA-Mobile");
+    in.ch_platform = apr_table_get(r->headers_in, "Sec-CH-UA-Platform");
+    in.ch_form_factors = apr_table_get(r->headers_in, "Sec-CH-UA-Form-Factors");
+    in.cookie = server->vary.device_cookie ? apr_table_get(r->headers_in, "Cookie")
+                                           : NULL;
+    devcache_device_classify_memo(server->device, memo, &in, &x->device);
+    devcache_stats_count(DEVCACHE_COUNT_classified);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                  DCLOGNO(0102) "classify: %s (kind %s, by %s)", x->device.klass,
+                  x->device.kind, x->device.rule);
+
+    if (server->vary.device_header) {
+        set_class_field(r, server->vary.device_header, x->device.klass);
+    }
+    if (devcache_server_viewer_headers(server)) {
+        tell_viewer_fields(r, x);
+    }
+    tell_environment(r, x);
+    return DECLINED;
+}
+
+int devcache_request_capture(request_rec *r)
+{
+    devcache_exchange_t *x = ap_get_module_config(r->request_config, &devcache_module);
+
+    if (x && !x->path) {
+        x->path = apr_pstrdup(r->pool, r->uri);
+        x->query = r->parsed_uri.query ? r->parsed_uri.query : r->args;
+    }
+    return DECLINED;
+}
+
+/* ---- key and target
+ * -------------------------------------------------------------------- */
+
+/* The port this connection came in on: virtual hosts are told apart by it, and what the
+ * client wrote in Host is not ours to trust. */
+static unsigned local_port(request_rec *r)
+{
+    return r->connection->local_addr ? r->connection->local_addr->port : 0;
+}
+
+devcache_slice_t devcache_request_key_of(request_rec *r, const char *path,
+                                         const char *query, apr_pool_t *p)
+{
+    const devcache_query_t *rule = devcache_dir_query(devcache_conf_dir(r));
+    const char *host = r->hostname ? r->hostname : r->server->server_hostname;
+
+    return devcache_vary_key(ap_http_scheme(r), host, local_port(r), path,
+                             devcache_query_canonical(rule, query, p), p);
+}
+
+const char *devcache_request_origin(request_rec *r)
+{
+    const char *host = apr_table_get(r->headers_in, "Host");
+
+    if (!host) {
+        host = r->hostname ? r->hostname : r->server->server_hostname;
+    }
+    host = apr_pstrdup(r->pool, host);
+    ap_str_tolower((char *)host);
+    return apr_pstrcat(r->pool, ap_http_scheme(r), "://", host, NULL);
+}
+
+/* The Host field where it says more than host and port of the key: a foreign port, a
+ * trailing dot. Origins put it into links, so it must not be shared. */
+static const char *odd_host(request_rec *r)
+{
+    const char *host = apr_table_get(r->headers_in, "Host");
+    apr_size_t len = r->hostname ? strlen(r->hostname) : 0;
+    const char *port;
+
+    if (!host || !r->hostname) {
+        return host ? host : "";
+    }
+    if (ap_cstr_casecmpn(host, r->hostname, len)) {
+        return host;
+    }
+    if (host[len] == '\0') {
+        return "";
+    }
+    port = apr_psprintf(r->pool, ":%u", local_port(r));
+    return strcmp(host + len, port) ? host : "";
+}
+
+/* What the origin will be asked for, after rewriting: two requests with one URL but
+ * different targets (a RewriteCond on a cookie, say) are never one variant. Lengths stand
+ * before the parts, so that no part can imitate another's end. */
+static const char *target_of(request_rec *r, const devcache_query_t *rule)
+{
+    const char *file = r->filename ? r->filename : "";
+    const char *args = devcache_query_canonical(rule, r->args, r->pool);
+    const char *info = r->path_info ? r->path_info : "";
+    const char *host = odd_host(r);
+    apr_size_t file_len = strlen(file);
+
+    if (rule && rule->mode != DEVCACHE_QUERY_KEEP && !strncmp(file, "proxy:", 6)) {
+        file_len = strcspn(file, "?"); /* mod_proxy repeats the query there */
+    }
+    return apr_psprintf(r->pool,
+                        "%s %" APR_SIZE_T_FMT ":%.*s %" APR_SIZE_T_FMT ":%s "
+                        "%s%" APR_SIZE_T_FMT ":%s %s",
+                        r->handler ? r->handler : "-", file_len, (int)file_len, file,
+                        strlen(info), info, args ? "?" : "", args ? strlen(args) : 0,
+                        args ? args : "", host);
+}
+
+static int has_body(request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    return apr_table_get(r->headers_in, "Transfer-Encoding") ||
+           (length && strcmp(length, "0"));
+}
+
+int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
+{
+    const ap_expr_info_t *bypass = devcache_dir_bypass(x->dir);
+    const char *error = NULL;
+
+    devcache_conf_policy(x->dir, &x->policy);
+    x->vary = x->server->vary;
+    x->vary.by_device = devcache_dir_vary_device(x->dir);
+    x->vary.user_agent_exact = devcache_dir_user_agent_exact(x->dir);
+    devcache_policy_request(&x->policy, r->method, r->headers_in, has_body(r), &x->req);
+    x->reason = x->req.bypass;
+    if (!x->reason && bypass && ap_expr_exec(r, bypass, &error) != 0) {
+        /* An expression that cannot be evaluated means the origin, as on any doubt. */
+        x->reason = DEVCACHE_REASON_BYPASS;
+    }
+    x->key = devcache_request_key_of(r, x->path, x->query, r->pool);
+    if (x->reason) {
+        return 0;
+    }
+    x->fields = r->headers_in;
+    x->target = target_of(r, devcache_dir_query(x->dir));
+    return 1;
+}
+
+/* ---- states
+ * ------------------------------------------------------------------------------ */
+
+/*            to: IDLE FETCH VALIDATE CONFIRMED RETRY SERVED
+ * IDLE            -   serve   serve      -       -   serve (hit)
+ * FETCH         save    -       -        -       -     -
+ * VALIDATE      save  save      -  save, serve  save save (stale on error)
+ * CONFIRMED       -     -       -        -       -   save
+ * RETRY           -   serve     -        -       -     -
+ * The names are of the file whose function takes the step. FETCH to IDLE: decided, the
+ * response is on its way (and perhaps to the store). SERVED is the end. */
+static const unsigned char allowed[][6] = {
+    [DEVCACHE_PHASE_IDLE] = {0, 1, 1, 0, 0, 1},
+    [DEVCACHE_PHASE_FETCH] = {1, 0, 0, 0, 0, 0},
+    [DEVCACHE_PHASE_VALIDATE] = {1, 1, 0, 1, 1, 1},
+    [DEVCACHE_PHASE_CONFIRMED] = {0, 0, 0, 0, 0, 1},
+    [DEVCACHE_PHASE_RETRY] = {0, 1, 0, 0, 0, 0},
+    [DEVCACHE_PHASE_SERVED] = {0, 0, 0, 0, 0, 0},
+};
+
+void devcache_request_step(request_rec *r, devcache_exchange_t *x, devcache_phase_e to)
+{
+    static const char *const names[] = {"IDLE",      "FETCH", "VALIDATE",
+                                        "CONFIRMED", "RETRY", "SERVED"};
+
+    ap_assert(allowed[x->phase][to]);
+    ap_log_rerror(APLOG_MARK, APLOG_TRACE1, 0, r, "%s: %s -> %s",
+                  devcache_vary_key_url(x->key, r->pool), names[x->phase], names[to]);
+    x->phase = to;
+}
+
+/* ---- the access log
+ * ------------------------------------------------------------------------ */
+
+const char *devcache_request_outcome(const devcache_exchange_t *x)
+{
+    static const char *const outcomes[] = {"-",       "bypass",      "miss",
+                                           "expired", "revalidated", "hit",
+                                           "stale",   "stale-error", "timeout"};
+    return outcomes[x->outcome];
+}
+
+int devcache_request_log(request_rec *r)
+{
+    devcache_exchange_t *x = devcache_request_exchange(r);
+    request_rec *last = r;
+
+    if (!x || !x->dir) {
+        return DECLINED;
+    }
+    while (last->next) { /* the log modules read the environment of the last one */
+        last = last->next;
+    }
+    apr_table_setn(last->subprocess_env, "DEVCACHE_STATUS", devcache_request_outcome(x));
+    apr_table_setn(last->subprocess_env, "DEVCACHE_REASON",
+                   devcache_policy_reason(x->reason));
+    if (x->age >= 0) {
+        apr_table_setn(last->subprocess_env, "DEVCACHE_AGE",
+                       apr_psprintf(r->pool, "%" APR_TIME_T_FMT, apr_time_sec(x->age)));
+    }
+    return DECLINED;
+}

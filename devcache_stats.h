@@ -1,0 +1,72 @@
+/**
+ * @file devcache_stats.h
+ * Counters in shared memory: one list names them, says what they mean, and orders them.
+ *
+ * Created in the parent, inherited by all children, kept over graceful restarts.
+ * Locks      None: relaxed atomic additions.
+ * Processes  Any child, any thread; before devcache_stats_create() counting does nothing.
+ */
+#ifndef DEVCACHE_STATS_H
+#define DEVCACHE_STATS_H
+
+#include <apr_pools.h>
+#include "devcache_policy.h"
+
+/* name (stable, as shown by devcache-status), what it means */
+#define DEVCACHE_COUNTERS(C)                                                             \
+    C(requests, "requests in a Location with DevCache On")                               \
+    C(hits, "answered from the cache, fresh")                                            \
+    C(stale_hits, "answered from the cache, stale and allowed to be")                    \
+    C(misses, "nothing usable stored; asked the origin")                                 \
+    C(validations, "stored but not fresh; asked the origin whether it still holds")      \
+    C(revalidated, "of those, confirmed by a 304")                                       \
+    C(bypasses, "the cache was not used at all; see reason_...")                         \
+    C(stored, "responses stored")                                                        \
+    C(not_stored, "responses from the origin not stored; see reason_...")                \
+    C(not_modified, "conditional requests answered 304 by the cache")                    \
+    C(stale_errors, "stale responses served because the origin failed")                  \
+    C(gateway_timeouts,                                                                  \
+      "504 in place of a copy that must be validated, or by only-if-cached")             \
+    C(invalidations, "URLs invalidated by unsafe requests")                              \
+    C(refreshes, "stale-while-revalidate refreshes made")                                \
+    C(store_errors, "lookups that failed with an I/O error; served by the origin")       \
+    C(classified, "requests classified")                                                 \
+    C(spoofed, "client-sent device headers removed")
+
+typedef enum devcache_counter_e {
+#define C(name, meaning) DEVCACHE_COUNT_##name,
+    DEVCACHE_COUNTERS(C)
+#undef C
+        DEVCACHE_COUNTER_COUNT
+} devcache_counter_e;
+
+/**
+ * Create the shared counters, all zero. Parent only, before it forks; @a p must outlive
+ * the children (the process pool).
+ */
+apr_status_t devcache_stats_create(apr_pool_t *p);
+
+void devcache_stats_count(devcache_counter_e counter);
+
+/** One more response not stored, or request that bypassed, for this reason. */
+void devcache_stats_count_reason(devcache_reason_e reason);
+
+apr_uint64_t devcache_stats_get(devcache_counter_e counter);
+apr_uint64_t devcache_stats_get_reason(devcache_reason_e reason);
+
+const char *devcache_stats_name(devcache_counter_e counter);
+const char *devcache_stats_meaning(devcache_counter_e counter);
+
+/**
+ * Claim one short job (such as the refresh of a variant) for the whole server.
+ * @param id     what the job is about: a hash, of which 32 bits count
+ * @param until  the claim lapses by itself then, so that a killed owner keeps nobody off
+ * @return a ticket for devcache_stats_release(), or 0: somebody has it, or too many
+ *         jobs are under way
+ */
+apr_uint64_t devcache_stats_claim(apr_uint64_t id, apr_time_t now, apr_time_t until);
+
+/** Give a claim back; 0 and lapsed tickets are allowed. */
+void devcache_stats_release(apr_uint64_t ticket);
+
+#endif

@@ -1,0 +1,283 @@
+/*
+ * mod_devcache: device-aware shared HTTP caching.
+ *
+ * The module record and the hooks; what they do is in the files named after it.
+ *
+ *   post_read_request   classify, before everybody else             devcache_request.c
+ *   translate_name      note the URL before it is rewritten         devcache_request.c
+ *   handler             look up; serve, or have the origin asked    devcache_serve.c
+ *   filters             ORIGIN, mod_headers, SAVE (, MARK)          devcache_save.c
+ *                       REPLY                                       devcache_reply.c
+ *                       DATES, on connections to backends           devcache_backend.c
+ *   log_transaction     variables for the access log                devcache_request.c
+ *
+ * Processes: the parent opens the stores and makes the counters in post_config, before it
+ * forks; children inherit the mappings. Both are kept over graceful restarts, when two
+ * generations of children use them at once. They live in the process pool, and so must
+ * this code: the module is linked with -z nodelete and stays at its address when httpd
+ * reloads its configuration. A new version of the module takes a full restart.
+ */
+#include "httpd.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <unistd.h>
+#include <unixd.h>
+#include "devcache_backend.h"
+#include "devcache_conf.h"
+#include "devcache_log.h"
+#include "devcache_refresh.h"
+#include "devcache_reply.h"
+#include "devcache_request.h"
+#include "devcache_save.h"
+#include "devcache_serve.h"
+#include "devcache_stats.h"
+#include "devcache_status.h"
+
+/* A store that is open, with the configuration it was opened with. */
+typedef struct opened_t {
+    devcache_store_t *store;
+    devcache_store_conf_t conf;
+} opened_t;
+
+/* By root; in the process pool, so that a graceful restart finds them again. */
+static apr_hash_t *stores;
+
+/* ---- start
+ * ------------------------------------------------------------------------------- */
+
+static void log_store(int level, int tag, apr_status_t rv, const char *msg)
+{
+    ap_log_error(APLOG_MARK, level, rv, ap_server_conf, "DC%04d: store: %s", tag, msg);
+}
+
+static void store_conf(const devcache_server_t *server, devcache_store_conf_t *conf,
+                       apr_pool_t *p)
+{
+    int root = geteuid() == 0;
+
+    memset(conf, 0, sizeof *conf);
+    conf->root = apr_pstrdup(p, devcache_server_root(server));
+    conf->size = (apr_uint64_t)devcache_server_size(server);
+    conf->segment_size = (apr_uint64_t)devcache_server_segment_size(server);
+    conf->max_objects = (apr_uint64_t)devcache_server_max_objects(server);
+    conf->min_free = (apr_uint64_t)devcache_server_min_free(server);
+    conf->uid = root ? ap_unixd_config.user_id : geteuid();
+    conf->gid = root ? ap_unixd_config.group_id : getegid();
+    conf->log = log_store;
+}
+
+static int same_geometry(const devcache_store_conf_t *a, const devcache_store_conf_t *b)
+{
+    return a->size == b->size && a->segment_size == b->segment_size &&
+           a->max_objects == b->max_objects && a->min_free == b->min_free;
+}
+
+/* Open this server's store, or share the one that is open. @a seen: roots of this reading
+ * of the configuration, to tell two servers that disagree from a changed configuration.
+ */
+static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen)
+{
+    apr_pool_t *p = s->process->pool;
+    devcache_store_conf_t conf;
+    const char *error;
+    opened_t *opened;
+    apr_status_t rv;
+
+    store_conf(server, &conf, p);
+    opened = apr_hash_get(stores, conf.root, APR_HASH_KEY_STRING);
+    if (!opened) {
+        opened = apr_pcalloc(p, sizeof *opened);
+        opened->conf = conf;
+        rv = devcache_store_open(&opened->store, &conf, &error, p);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, DCLOGNO(0001) "conf: %s", error);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        apr_hash_set(stores, opened->conf.root, APR_HASH_KEY_STRING, opened);
+    } else if (!same_geometry(&opened->conf, &conf)) {
+        if (apr_hash_get(seen, conf.root, APR_HASH_KEY_STRING)) {
+            ap_log_error(
+                APLOG_MARK, APLOG_EMERG, 0, s,
+                DCLOGNO(
+                    0002) "conf: DevCacheRoot \"%s\" is used by two servers with "
+                          "different "
+                          "DevCacheSize, DevCacheSegmentSize, DevCacheMaxObjects or "
+                          "DevCacheMinFree: give them the same values, or roots of their "
+                          "own",
+                conf.root);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            DCLOGNO(
+                0003) "conf: DevCacheRoot \"%s\": the new DevCacheSize, "
+                      "DevCacheSegmentSize, DevCacheMaxObjects or DevCacheMinFree takes "
+                      "effect when the server is stopped and started",
+            conf.root);
+    }
+    apr_hash_set(seen, opened->conf.root, APR_HASH_KEY_STRING, opened);
+    server->store = opened->store;
+    return OK;
+}
+
+/* Build the classifier of a server. NULL, or what is wrong. */
+static const char *build_device(apr_pool_t *p, server_rec *s, devcache_server_t *server)
+{
+    apr_array_header_t *warnings = apr_array_make(p, 2, sizeof(const char *));
+    const char *error = NULL;
+    int i;
+
+    server->device = devcache_device_create(p);
+    for (i = 0; i < server->rules->nelts && !error; i++) {
+        const devcache_pair_t *rule = &APR_ARRAY_IDX(server->rules, i, devcache_pair_t);
+        error = devcache_device_add_rule(server->device, rule->first, rule->second);
+    }
+    for (i = 0; i < server->folds->nelts && !error; i++) {
+        const devcache_pair_t *fold = &APR_ARRAY_IDX(server->folds, i, devcache_pair_t);
+        error = devcache_device_fold(server->device, fold->first, fold->second);
+    }
+    if (!error && server->vary.device_cookie) {
+        error = devcache_device_set_cookie(server->device, server->vary.device_cookie);
+    }
+    devcache_device_use_hints(server->device, server->vary.client_hints);
+    if (!error) {
+        error = devcache_device_compile(server->device, p, warnings);
+    }
+    for (i = 0; i < warnings->nelts; i++) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, DCLOGNO(0004) "conf: %s",
+                     APR_ARRAY_IDX(warnings, i, const char *));
+    }
+    return error;
+}
+
+/* Classification is on where it is asked for, and unless it is refused, where there is
+ * a store to split by it. */
+static int classifies(const devcache_server_t *server)
+{
+    int said = devcache_server_classify(server);
+
+    return said == -1 ? devcache_server_root(server) != NULL : said;
+}
+
+static int start_server(apr_pool_t *p, server_rec *s, apr_hash_t *seen)
+{
+    devcache_server_t *server = devcache_conf_server(s);
+    const char *header = devcache_server_device_header(server), *error;
+
+    server->vary.device_header = *header ? header : NULL;
+    server->vary.device_cookie = devcache_server_device_cookie(server);
+    server->vary.client_hints = devcache_server_client_hints(server) !=
+                                DEVCACHE_HINTS_OFF;
+    if (classifies(server) && (error = build_device(p, s, server))) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, DCLOGNO(0005) "conf: %s", error);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return devcache_server_root(server) ? open_store(s, server, seen) : OK;
+}
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    devcache_conf_reset(pconf);
+    return OK;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                       server_rec *main_server)
+{
+    apr_pool_t *process = main_server->process->pool;
+    apr_hash_t *seen = apr_hash_make(ptemp);
+    const char *error = devcache_conf_check(ptemp);
+    server_rec *s;
+    int rv = OK;
+
+    if (error) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, DCLOGNO(0006) "conf: %s",
+                     error);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    devcache_serve_init();
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK; /* httpd reads its configuration twice; this was the rehearsal */
+    }
+    if (!stores) {
+        stores = apr_hash_make(process);
+        if (devcache_stats_create(process) != APR_SUCCESS) {
+            ap_log_error(
+                APLOG_MARK, APLOG_WARNING, 0, main_server,
+                DCLOGNO(
+                    0007) "conf: no shared memory for counters; devcache-status shows 0");
+        }
+    }
+    for (s = main_server; s && rv == OK; s = s->next) {
+        rv = start_server(pconf, s, seen);
+    }
+    return rv;
+}
+
+static void child_init(apr_pool_t *pchild, server_rec *s)
+{
+    apr_hash_index_t *at;
+
+    devcache_request_child_init(pchild);
+    for (at = stores ? apr_hash_first(pchild, stores) : NULL; at;
+         at = apr_hash_next(at)) {
+        void *opened;
+        apr_status_t rv;
+        apr_hash_this(at, NULL, NULL, &opened);
+        rv = devcache_store_child_init(((opened_t *)opened)->store, pchild);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                         DCLOGNO(0008) "conf: a child cannot use DevCacheRoot \"%s\"; it "
+                                       "asks the origin "
+                                       "for everything",
+                         ((opened_t *)opened)->conf.root);
+        }
+    }
+}
+
+/* ---- hooks
+ * ---------------------------------------------------------------------------------- */
+
+static void register_hooks(apr_pool_t *p)
+{
+    static const char *const before_caches[] = {"mod_cache.c", "mod_proxy.c", NULL};
+    static const char *const mod_headers[] = {"mod_headers.c", NULL};
+    static const char *const log_modules[] = {"mod_log_config.c", NULL};
+
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_read_request(devcache_request_classify, NULL, NULL,
+                              APR_HOOK_REALLY_FIRST);
+    ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(devcache_serve_handler, NULL, before_caches, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(devcache_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(devcache_save_insert_origin, NULL, mod_headers, APR_HOOK_LAST);
+    ap_hook_insert_filter(devcache_save_insert_save, mod_headers, NULL,
+                          APR_HOOK_REALLY_LAST);
+    ap_hook_insert_filter(devcache_reply_insert, mod_headers, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_insert_error_filter(devcache_reply_insert_error, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_log_transaction(devcache_request_log, NULL, log_modules,
+                            APR_HOOK_REALLY_FIRST);
+    devcache_save_register();
+    devcache_reply_register();
+    devcache_refresh_register();
+    devcache_backend_register();
+}
+
+module AP_MODULE_DECLARE_DATA devcache_module = {
+    STANDARD20_MODULE_STUFF,
+    devcache_conf_create_dir,
+    devcache_conf_merge_dir,
+    devcache_conf_create_server,
+    devcache_conf_merge_server,
+    devcache_conf_directives,
+    register_hooks,
+};
