@@ -12,11 +12,11 @@
  *
  * Cache-Control is read as caches in the field read it: name, perhaps '=', an argument
  * as a token or as a quoted string, in any case (RFC 9111 section 5.2). What does not
- * fit is not skipped, as that would forget a "private" for a typing error, but read in
- * the way that caches less: a number that is none is 0, a list that is none is no list,
- * so that the directive covers the whole response. Two different values for one number
- * count as stale, which RFC 9111 section 4.2.1 offers beside "the first one": whoever
- * sent both cannot be held to either.
+ * fit is read in the way that caches less: a number that is none is 0, a list that is
+ * none is no list, so that the directive covers the whole response. Two different values
+ * for one number count as stale, which RFC 9111 section 4.2.1 offers beside "the first
+ * one": whoever sent both cannot be held to either. And a member that is no directive at
+ * all, as in "max-age=60; private", is reported: nobody can tell what else it was to say.
  *
  * A targeted field is a dictionary of structured fields (RFC 9213 section 2.1), where
  * one fault voids all of it and the last of equal keys wins.
@@ -24,6 +24,7 @@
 
 typedef enum {
     FLAG,
+    GRANT,        /* allows something: not believed if it comes with an argument */
     FLAG_OR_LIST, /* with an argument only the fields listed are meant */
     DELTA,
     DELTA_OR_ANY /* without an argument: any number of seconds */
@@ -41,11 +42,11 @@ static const known_t known[] = {
     {"no-store", FLAG, IN(no_store)},
     {"no-cache", FLAG_OR_LIST, IN(no_cache)},
     {"private", FLAG_OR_LIST, IN(is_private)},
-    {"public", FLAG, IN(is_public)},
+    {"public", GRANT, IN(is_public)},
     {"must-revalidate", FLAG, IN(must_revalidate)},
     {"proxy-revalidate", FLAG, IN(proxy_revalidate)},
-    {"must-understand", FLAG, IN(must_understand)},
-    {"immutable", FLAG, IN(immutable)},
+    {"must-understand", GRANT, IN(must_understand)},
+    {"immutable", GRANT, IN(immutable)},
     {"no-transform", FLAG, IN(no_transform)},
     {"only-if-cached", FLAG, IN(only_if_cached)},
     {"max-age", DELTA, IN(max_age)},
@@ -122,45 +123,58 @@ typedef struct {
     devcache_slice_t name;
     devcache_slice_t text; /* of the argument, without quotes */
     int has_argument;
-    int malformed; /* what follows the name is no argument */
+    int escaped; /* the text has escapes in it: no directive needs one in its argument */
 } directive_t;
 
-/* A member of the list as a directive. No white space around '=' (RFC 9111 section
- * 5.2), no escapes: no directive has an argument that needs one. */
-static directive_t split(devcache_slice_t member)
+/* A quoted string (RFC 9110 section 5.6.4) and nothing after it. */
+static int split_quoted(devcache_slice_t s, directive_t *d)
 {
-    directive_t d = {member};
-    devcache_slice_t rest;
+    apr_size_t i;
 
-    d.name.len = 0;
-    while (d.name.len < member.len && devcache_field_tchar(member.data[d.name.len])) {
-        d.name.len++;
+    for (i = 1; i < s.len && s.data[i] != '"'; i++) {
+        if (s.data[i] == '\\') {
+            d->escaped = 1;
+            i++;
+        }
     }
-    rest = devcache_slice(member.data + d.name.len, member.len - d.name.len);
-    if (!rest.len) {
-        return d;
+    if (i + 1 != s.len) {
+        return 0;
     }
-    d.has_argument = 1;
-    d.malformed = 1;
-    if (rest.data[0] != '=') {
-        return d;
+    d->text = devcache_slice(s.data + 1, s.len - 2);
+    return 1;
+}
+
+/* A member of the list as a directive; 0 if it is none. No white space around '='
+ * (RFC 9111 section 5.2). */
+static int split(devcache_slice_t member, directive_t *d)
+{
+    devcache_slice_t rest;
+    apr_size_t len = 0;
+
+    memset(d, 0, sizeof(*d));
+    while (len < member.len && devcache_field_tchar(member.data[len])) {
+        len++;
     }
-    d.text = devcache_slice(rest.data + 1, rest.len - 1);
-    if (d.text.len >= 2 && d.text.data[0] == '"') {
-        d.malformed = d.text.data[d.text.len - 1] != '"';
-        d.text = devcache_slice(d.text.data + 1, d.text.len - 2);
-        d.malformed |= memchr(d.text.data, '"', d.text.len) != NULL ||
-                       memchr(d.text.data, '\\', d.text.len) != NULL;
-    } else {
-        d.malformed = !devcache_field_is_token(d.text);
+    d->name = devcache_slice(member.data, len);
+    if (len == 0 || len == member.len) {
+        return len > 0;
     }
-    return d;
+    d->has_argument = 1;
+    if (member.data[len] != '=') {
+        return 0;
+    }
+    rest = devcache_slice(member.data + len + 1, member.len - len - 1);
+    if (rest.len && rest.data[0] == '"') {
+        return split_quoted(rest, d);
+    }
+    d->text = rest;
+    return devcache_field_is_token(rest);
 }
 
 static void take_delta(devcache_directives_t *out, const known_t *k, const directive_t *d)
 {
     apr_int64_t *value = delta(out, k);
-    apr_int64_t v = d->malformed ? -1 : devcache_field_delta(d->text);
+    apr_int64_t v = d->escaped ? -1 : devcache_field_delta(d->text);
 
     if (k->kind == DELTA_OR_ANY && !d->has_argument) {
         v = DEVCACHE_FIELD_DELTA_MAX;
@@ -173,9 +187,13 @@ static void take_delta(devcache_directives_t *out, const known_t *k, const direc
 
 static void take(devcache_directives_t *out, devcache_slice_t member, apr_pool_t *p)
 {
-    directive_t d = split(member);
-    const known_t *k = find(d.name);
+    directive_t d;
+    const known_t *k;
 
+    if (!split(member, &d)) {
+        out->malformed = 1;
+    }
+    k = find(d.name);
     if (!k) {
         return; /* RFC 9111 section 5.2.3 */
     }
@@ -183,8 +201,11 @@ static void take(devcache_directives_t *out, devcache_slice_t member, apr_pool_t
     case FLAG:
         *flag(out, k) = 1;
         break;
+    case GRANT:
+        *flag(out, k) |= !d.has_argument;
+        break;
     case FLAG_OR_LIST:
-        if (!d.has_argument || d.malformed || !keep_list(out, d.text, p)) {
+        if (!d.has_argument || d.escaped || !keep_list(out, d.text, p)) {
             *flag(out, k) = 1;
         }
         break;

@@ -16,6 +16,7 @@
 
 /* Deltas: -1 not said; a malformed, negative or contradicted one is 0. */
 typedef struct devcache_directives_t {
+    int malformed; /* Cache-Control has a member that is no directive */
     int no_store;
     int no_cache;               /* without a list of fields */
     int is_private;             /* without a list of fields */

@@ -253,16 +253,19 @@ static int sets_cookie(const reading_t *r)
            (has(r->headers, "Set-Cookie2") && !is_listed(&r->said, "set-cookie2"));
 }
 
-/* RFC 9111 section 3.5. */
+/* RFC 9111 section 3.5. An s-maxage of 0 may be a malformed one: no permission. */
 static int is_shareable(const devcache_directives_t *said)
 {
-    return said->is_public || said->must_revalidate || said->s_maxage >= 0;
+    return said->is_public || said->must_revalidate || said->s_maxage > 0;
 }
 
 static devcache_reason_e judge_permission(const devcache_policy_conf_t *conf,
                                           const devcache_request_t *req,
                                           const reading_t *r)
 {
+    if (r->said.malformed) {
+        return DEVCACHE_REASON_CONFLICT;
+    }
     /* RFC 9111 section 5.2.2.3: must-understand puts no-store aside for caches that
      * understand the status, and keeps all others from storing. */
     if (r->said.must_understand && !is_understood(r->status)) {

@@ -210,6 +210,15 @@ static void test_dates(apr_pool_t *p)
     }
 }
 
+static void test_centuries(void)
+{
+    apr_time_t t;
+
+    ok(devcache_field_date("Wednesday, 01-Jan-10 00:00:00 GMT", SEC(3155760000LL), &t) &&
+           t == SEC(4417977600LL),
+       "date: in 2070, 10 is 2110");
+}
+
 static const char *etags(const char *value, apr_pool_t *p)
 {
     char *copy = heap(value);
@@ -381,6 +390,7 @@ static const char *say(const devcache_directives_t *d, apr_pool_t *p)
     if (d->field >= 0) {                                                                 \
         text = apr_psprintf(p, "%s" #field "=%" APR_INT64_T_FMT " ", text, d->field);    \
     }
+    FLAG(malformed)
     FLAG(no_store)
     FLAG(no_cache)
     FLAG(is_private)
@@ -422,14 +432,14 @@ static void test_cache_control(apr_pool_t *p)
         {{"max-age=-5"}, "max_age=0 "},
         {{"max-age=5.0"}, "max_age=0 "},
         {{"max-age=5a"}, "max_age=0 "},
-        {{"max-age="}, "max_age=0 "},
+        {{"max-age="}, "malformed max_age=0 "},
         {{"max-age"}, "max_age=0 "},
-        {{"max-age =5"}, "max_age=0 "},
-        {{"max-age= 5"}, "max_age=0 "},
-        {{"max-age=\"5"}, "max_age=0 "},
+        {{"max-age =5"}, "malformed max_age=0 "},
+        {{"max-age= 5"}, "malformed max_age=0 "},
+        {{"max-age=\"5"}, "malformed max_age=0 "},
         {{"max-age=\"\\5\""}, "max_age=0 "},
-        {{"max-age=\""}, "max_age=0 "},
-        {{"max-age=5;public"}, "max_age=0 "},
+        {{"max-age=\""}, "malformed max_age=0 "},
+        {{"max-age=5;public"}, "malformed max_age=0 "},
         {{"x=\"max-age=3600\", max-age=1"}, "max_age=1 "},
         {{"max-age=1, x=\"max-age=3600, no-store\""}, "max_age=1 "},
         {{"x=\"a\\\", no-store, \", max-age=1"}, "max_age=1 "},
@@ -437,15 +447,15 @@ static void test_cache_control(apr_pool_t *p)
         {{"max-age=1800, max-age=1"}, "max_age=0 "},
         {{"max-age=1", "max-age=1800", "max-age=1"}, "max_age=0 "},
         {{"max-age=3600", "s-maxage=1"}, "max_age=3600 s_maxage=1 "},
-        {{"x=\"open", "no-store"}, "no_store "},
+        {{"x=\"open", "no-store"}, "malformed no_store "},
         {{"private"}, "is_private "},
         {{"private=\"a, B\""}, "<a, B> "},
         {{"private=a"}, "<a> "},
         {{"private=\"\""}, "is_private "},
         {{"private=\"a b\""}, "is_private "},
         {{"private=\"\\a\""}, "is_private "},
-        {{"private=\"a"}, "is_private "},
-        {{"private =\"a\""}, "is_private "},
+        {{"private=\"a"}, "malformed is_private "},
+        {{"private =\"a\""}, "malformed is_private "},
         {{"no-cache=\"a\", private"}, "is_private <a> "},
         {{"no-cache=\"a\"", "no-cache=\"b\""}, "<a> <b> "},
         {{"no-store=0"}, "no_store "},
@@ -458,7 +468,16 @@ static void test_cache_control(apr_pool_t *p)
         {{"max-stale=5, min-fresh=6, only-if-cached"},
          "only_if_cached min_fresh=6 max_stale=5 "},
         {{"max-stale=x"}, "max_stale=0 "},
-        {{"=5, \"max-age=5\", ;"}, ""},
+        {{"=5"}, "malformed "},
+        {{"\"max-age=5\""}, "malformed "},
+        {{";"}, "malformed "},
+        {{"foo bar, max-age=5"}, "malformed max_age=5 "},
+        {{"foo=\"a\"b\"c\", max-age=5"}, "malformed max_age=5 "},
+        {{"foo=\"a\\"}, "malformed "},
+        {{"no-store; private"}, "malformed no_store "},
+        {{"private=\",\""}, "is_private "},
+        {{"public=1, must-understand=1, immutable=\"\""}, ""},
+        {{"public, public=1"}, "is_public "},
     };
     devcache_directives_t d;
     apr_size_t i;
@@ -548,6 +567,7 @@ int main(void)
     test_deltas(p);
     test_ages(p);
     test_dates(p);
+    test_centuries();
     test_etags(p);
     test_dictionaries(p);
     test_cache_control(p);

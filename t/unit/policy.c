@@ -314,6 +314,8 @@ static void test_permission(apr_pool_t *p)
         {"a cookie not kept, private", 200,
          "Cache-Control: max-age=60, private=set-cookie\nSet-Cookie: a=b", YES, 60},
         {"Pragma", 200, "Cache-Control: max-age=60\nPragma: no-cache", YES, 60},
+        {"a semicolon for a comma", 200, "Cache-Control: public, max-age=60; private",
+         NO(CONFLICT), 0},
     };
     static const storing_t authorized[] = {
         {"plain", 200, "Cache-Control: max-age=60", NO(AUTHORIZATION), 0},
@@ -323,6 +325,10 @@ static void test_permission(apr_pool_t *p)
         {"proxy-revalidate", 200, "Cache-Control: max-age=60, proxy-revalidate",
          NO(AUTHORIZATION), 0},
         {"private", 200, "Cache-Control: max-age=60, public, private", NO(PRIVATE), 0},
+        {"malformed s-maxage", 200, "Cache-Control: s-maxage=x\n" ETAG, NO(AUTHORIZATION),
+         0},
+        {"public with an argument", 200, "Cache-Control: max-age=60, public=\"x\"",
+         NO(AUTHORIZATION), 0},
     };
     static const storing_t cookies[] = {
         {"allowed", 200, "Cache-Control: max-age=60\nSet-Cookie: a=b", YES, 60},

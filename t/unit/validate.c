@@ -322,6 +322,7 @@ static void test_same_origin(apr_pool_t *p)
         {"http://a", "/b", "/x\\y", NULL},
         {"http://a", "/b", "/x\ny", NULL},
         {"http://a", "/b", "/%2e%2e/x", "/%2e%2e/x"},
+        {"a", "/b", "http://a/x", NULL},
     };
     char *big = apr_palloc(p, 10000);
     apr_size_t i;
