@@ -84,14 +84,27 @@ static int is_override(const char *name)
     return 0;
 }
 
-static int has_override(const apr_table_t *headers)
+/* The administrator has made its value a part of the key. */
+static int is_keyed(const apr_array_header_t *key_headers, const char *name)
+{
+    int i;
+
+    for (i = 0; key_headers && i < key_headers->nelts; i++) {
+        if (!strcasecmp(APR_ARRAY_IDX(key_headers, i, const char *), name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int has_override(const devcache_policy_conf_t *conf, const apr_table_t *headers)
 {
     const apr_array_header_t *lines = apr_table_elts(headers);
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
     int i;
 
     for (i = 0; i < lines->nelts; i++) {
-        if (is_override(e[i].key)) {
+        if (is_override(e[i].key) && !is_keyed(conf->key_headers, e[i].key)) {
             return 1;
         }
     }
@@ -131,7 +144,8 @@ static void read_client_control(const apr_table_t *headers, devcache_request_t *
     }
 }
 
-static devcache_reason_e why_bypass(const devcache_request_t *req,
+static devcache_reason_e why_bypass(const devcache_policy_conf_t *conf,
+                                    const devcache_request_t *req,
                                     const apr_table_t *headers, int has_body)
 {
     if (!req->is_get && !req->is_head) {
@@ -143,7 +157,7 @@ static devcache_reason_e why_bypass(const devcache_request_t *req,
     if (has(headers, "Upgrade")) {
         return DEVCACHE_REASON_REQ_UPGRADE;
     }
-    if (has_override(headers)) {
+    if (has_override(conf, headers)) {
         return DEVCACHE_REASON_REQ_OVERRIDE;
     }
     if (req->no_store) {
@@ -158,6 +172,7 @@ void devcache_policy_request(const devcache_policy_conf_t *conf, const char *met
 {
     memset(out, 0, sizeof(*out));
     out->max_age = out->min_fresh = out->max_stale = out->stale_if_error = -1;
+    out->headers = headers;
     out->is_get = strcmp(method, "GET") == 0;
     out->is_head = strcmp(method, "HEAD") == 0;
     out->authorization = has(headers, "Authorization");
@@ -169,7 +184,7 @@ void devcache_policy_request(const devcache_policy_conf_t *conf, const char *met
     if (!conf->ignore_client_control) {
         read_client_control(headers, out);
     }
-    out->bypass = why_bypass(out, headers, has_body);
+    out->bypass = why_bypass(conf, out, headers, has_body);
 }
 
 /* --- reuse ------------------------------------------------------------------------ */
@@ -232,8 +247,10 @@ devcache_use_e devcache_policy_reuse(const devcache_policy_conf_t *conf,
     return DEVCACHE_USE_VALIDATE;
 }
 
-int devcache_policy_stale_if_error(const devcache_request_t *req,
-                                   const devcache_freshness_t *f, apr_time_t now)
+int devcache_policy_stale_if_error(const devcache_policy_conf_t *conf,
+                                   const devcache_request_t *req,
+                                   const devcache_freshness_t *f, int unreachable,
+                                   apr_time_t now)
 {
     apr_interval_time_t staleness = devcache_policy_age(f, now) - f->lifetime;
 
@@ -245,6 +262,10 @@ int devcache_policy_stale_if_error(const devcache_request_t *req,
     }
     if (f->flags & DEVCACHE_MUST_REVALIDATE) {
         return 0; /* RFC 9111 section 5.2.2.2 */
+    }
+    /* RFC 9111 section 4.2.4 allows stale answers while disconnected. */
+    if (unreachable && staleness < conf->stale_if_unreachable) {
+        return 1;
     }
     /* RFC 5861 section 4: the directive may come with either message. */
     return staleness < f->stale_if_error || staleness < req->stale_if_error ||

@@ -79,18 +79,22 @@ typedef struct devcache_policy_conf_t {
         *force_ttl_status; /* of int; NULL: those cacheable by default */
     apr_interval_time_t stale_while_revalidate; /* where the origin states none */
     apr_interval_time_t stale_if_error;         /* where the origin states none */
+    apr_interval_time_t stale_if_unreachable;   /* when it gives no answer at all */
     apr_int64_t max_object_size;                /* bytes */
     int ignore_client_control; /* the request's Cache-Control and Pragma do not count */
     int store_set_cookie;
+    const apr_array_header_t *key_headers; /* const char *: part of the key, so never a
+                                            * reason to bypass; NULL: none */
     const apr_array_header_t
         *targets; /* const char *: targeted fields, RFC 9213, best first */
 } devcache_policy_conf_t;
 
 /* What the request says, parsed once. -1: not said. */
 typedef struct devcache_request_t {
-    int is_get;        /* GET */
-    int is_head;       /* HEAD */
-    int authorization; /* has Authorization */
+    const apr_table_t *headers; /* the request's own, as given */
+    int is_get;                 /* GET */
+    int is_head;                /* HEAD */
+    int authorization;          /* has Authorization */
     int no_cache, no_store, only_if_cached, no_transform;
     apr_interval_time_t max_age, min_fresh;
     apr_interval_time_t max_stale;      /* APR_INT64_MAX: any */
@@ -172,9 +176,12 @@ devcache_use_e devcache_policy_reuse(const devcache_policy_conf_t *conf,
 /**
  * May it be served at @a now because the origin failed (RFC 5861 section 4)? A copy that
  * is still fresh may, unless the request or the response insists on validation.
+ * @param unreachable  it gave no answer at all, rather than one of status 5xx
  */
-int devcache_policy_stale_if_error(const devcache_request_t *req,
-                                   const devcache_freshness_t *f, apr_time_t now);
+int devcache_policy_stale_if_error(const devcache_policy_conf_t *conf,
+                                   const devcache_request_t *req,
+                                   const devcache_freshness_t *f, int unreachable,
+                                   apr_time_t now);
 
 /**
  * Evaluate a GET's or HEAD's preconditions against a stored response, in the order of

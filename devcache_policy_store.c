@@ -22,6 +22,8 @@
  * origin's count from generation, as the RFC has it.
  */
 
+#define PLAIN_MAX_BYTES 4096 /* of a request header that no origin is likely to refuse   \
+                              */
 #define HEADERS_MAX_BYTES (64 * 1024)
 #define HEADERS_MAX_LINES 200
 #define LIFETIME_MAX apr_time_from_sec(DEVCACHE_FIELD_DELTA_MAX)
@@ -29,6 +31,7 @@
 
 typedef enum {
     BY_DEFAULT,  /* heuristically cacheable: RFC 9110 section 15.1 */
+    IF_PLAIN,    /* as IF_EXPLICIT, and only in answer to an ordinary request */
     IF_EXPLICIT, /* only fresh, and only if the origin or the administrator says so */
     NEVER        /* an answer to a message, a connection or a state, not to a URL */
 } status_group_e;
@@ -58,11 +61,12 @@ static status_group_e status_group(int status)
     case 414:
     case 501:
         return BY_DEFAULT;
+    case 400: /* blames the request's own message, but some mean the URL by it */
+        return IF_PLAIN;
     case 304: /* these depend on the request's preconditions */
     case 412:
-    case 400: /* these blame the request's own message: cache poisoned denial of service
+    case 408: /* these blame the request's own message: cache poisoned denial of service
                */
-    case 408:
     case 411:
     case 413:
     case 415:
@@ -217,7 +221,37 @@ static int is_part(const reading_t *r)
     return r->status == 206;
 }
 
-static devcache_reason_e judge_message(const reading_t *r)
+/* An ordinary request's header section: of a size that no origin minds, and without
+ * anything but visible ASCII. */
+static int is_plain(const apr_table_t *headers)
+{
+    const apr_array_header_t *lines = apr_table_elts(headers);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
+    apr_size_t bytes = 0;
+    int i;
+
+    for (i = 0; i < lines->nelts; i++) {
+        const char *at;
+        for (at = e[i].val; *at; at++) {
+            if (*at < 0x20 || *at == 0x7f) {
+                return 0;
+            }
+        }
+        bytes += strlen(e[i].key) + (apr_size_t)(at - e[i].val) + 4;
+    }
+    return bytes <= PLAIN_MAX_BYTES;
+}
+
+/* A "Bad Request" that the sender's header provoked must not become everybody's page
+ * (cache poisoned denial of service): it is stored only with a lifetime of its own, not
+ * with the Expires that a site puts on everything, and for an ordinary request. */
+static int is_provoked(const devcache_request_t *req, const reading_t *r)
+{
+    return r->group == IF_PLAIN && ((r->said.s_maxage < 0 && r->said.max_age < 0) ||
+                                    !req->headers || !is_plain(req->headers));
+}
+
+static devcache_reason_e judge_message(const devcache_request_t *req, const reading_t *r)
 {
     if (framing_conflicts(r->headers)) {
         return DEVCACHE_REASON_CONFLICT;
@@ -225,7 +259,8 @@ static devcache_reason_e judge_message(const reading_t *r)
     if (is_part(r)) {
         return DEVCACHE_REASON_PARTIAL; /* RFC 9111 section 3.3 is not made use of */
     }
-    return r->group == NEVER ? DEVCACHE_REASON_STATUS : DEVCACHE_REASON_NONE;
+    return r->group == NEVER || is_provoked(req, r) ? DEVCACHE_REASON_STATUS
+                                                    : DEVCACHE_REASON_NONE;
 }
 
 /* --- permission ------------------------------------------------------------------- */
@@ -433,7 +468,8 @@ static devcache_reason_e judge_use(const reading_t *r, const devcache_freshness_
     if ((f->flags & DEVCACHE_NO_CACHE) && !r->validator) {
         return DEVCACHE_REASON_MUST_VALIDATE;
     }
-    if (r->group == IF_EXPLICIT && !fresh && !(r->said.is_public && r->status < 400)) {
+    if ((r->group == IF_EXPLICIT || r->group == IF_PLAIN) && !fresh &&
+        !(r->said.is_public && r->status < 400)) {
         /* Nor may a stale error page take the place of a page that can be validated. */
         return r->explicit_ttl ? DEVCACHE_REASON_EXPIRED : DEVCACHE_REASON_STATUS;
     }
@@ -469,7 +505,7 @@ devcache_reason_e devcache_policy_storable(const devcache_policy_conf_t *conf,
         return reason;
     }
     read_response(&r, conf, status, headers, received_at, p);
-    reason = judge_message(&r);
+    reason = judge_message(req, &r);
     if (reason == DEVCACHE_REASON_NONE) {
         reason = judge_permission(conf, req, &r);
     }

@@ -38,7 +38,7 @@ static void check_reuse(const devcache_policy_conf_t *conf, const devcache_reque
     must(!(f->flags & DEVCACHE_NO_CACHE) || use == DEVCACHE_USE_VALIDATE);
     must(!(f->flags & DEVCACHE_MUST_REVALIDATE) || ttl > 0 ||
          use == DEVCACHE_USE_VALIDATE);
-    devcache_policy_stale_if_error(req, f, NOW + 1);
+    devcache_policy_stale_if_error(conf, req, f, 1, NOW + 1);
 }
 
 static void check_fields(const devcache_policy_conf_t *conf, apr_table_t *request,

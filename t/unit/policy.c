@@ -254,9 +254,9 @@ static void test_statuses(apr_pool_t *p)
     static const int explicit_ok[] = {200, 201, 203, 204, 299, 301, 302, 303,
                                       307, 308, 401, 403, 404, 410, 414, 451,
                                       499, 500, 501, 502, 503, 504, 599};
-    static const int never[] = {100, 101, 103, 304, 400, 407, 408, 411,
-                                412, 413, 416, 417, 421, 425, 426, 428,
-                                429, 431, 505, 511, 600, 999, 0,   -1};
+    static const int never[] = {100, 101, 103, 304, 407, 408, 411, 412,
+                                413, 416, 417, 421, 425, 426, 428, 429,
+                                431, 505, 511, 600, 999, 0,   -1};
     static const storing_t t[] = {
         {"a part", 206, "Cache-Control: max-age=60", NO(PARTIAL), 0},
         {"a range in 200", 200, "Cache-Control: max-age=60\nContent-Range: bytes 0-1/2",
@@ -599,8 +599,70 @@ static void test_reuse(apr_pool_t *p)
         is_int(devcache_policy_reuse(&conf, &req, &f, now, &why, &ttl), t[i].use, what);
         is_str(devcache_policy_reason(why), devcache_policy_reason(t[i].why), "  why");
         is_int(ttl, SEC(60 - t[i].after), "  ttl");
-        is_int(devcache_policy_stale_if_error(&req, &f, now), t[i].if_error,
+        is_int(devcache_policy_stale_if_error(&conf, &req, &f, 0, now), t[i].if_error,
                "  if error");
+    }
+}
+
+/* 400 with a lifetime of its own: for ordinary requests only. */
+static void test_bad_request(apr_pool_t *p)
+{
+    static const struct {
+        const char *request, *response;
+        int stored;
+    } t[] = {
+        {"User-Agent: x", "Cache-Control: max-age=60", 1},
+        {"User-Agent: x", "Expires: Fri, 01 Jan 2100 00:00:00 GMT", 0},
+        {"User-Agent: x", "", 0},
+        {"User-Agent: x\x07y", "Cache-Control: max-age=60", 0},
+        {"User-Agent: \xffx", "Cache-Control: max-age=60", 0},
+        {NULL, "Cache-Control: max-age=60", 0}, /* a large one */
+    };
+    devcache_policy_conf_t conf = defaults(p);
+    char *large = apr_pcalloc(p, 5000);
+    apr_size_t i;
+
+    memset(large, 'a', 4999);
+    memcpy(large, "X: ", 3);
+    for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        const char *asks = t[i].request ? t[i].request : large;
+        devcache_request_t req = request(&conf, "GET", asks, p);
+        devcache_freshness_t f;
+        is_int(devcache_policy_storable(&conf, &req, 400, fields(t[i].response, p), 0, -1,
+                                        NOW, NOW, &f, p) == DEVCACHE_REASON_NONE,
+               t[i].stored, apr_psprintf(p, "400 {%s}, row %d", t[i].response, (int)i));
+    }
+}
+
+/* An origin out of reach: the grace that the administrator gives. */
+static void test_unreachable(apr_pool_t *p)
+{
+    static const struct {
+        const char *response;
+        int after, stale;
+    } t[] = {
+        {"Cache-Control: max-age=60", 89, 1},
+        {"Cache-Control: max-age=60", 90, 0},
+        {"Cache-Control: max-age=60, stale-if-error=50", 100, 1},
+        {"Cache-Control: max-age=60, must-revalidate", 61, 0},
+        {"Cache-Control: max-age=60, proxy-revalidate", 61, 0},
+        {"Cache-Control: s-maxage=60", 61, 0},
+        {"Cache-Control: max-age=60, no-cache", 61, 0},
+    };
+    devcache_policy_conf_t conf = defaults(p);
+    devcache_request_t req = request(&conf, "GET", "", p);
+    apr_size_t i;
+
+    conf.stale_if_unreachable = SEC(30);
+    for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        const char *response = apr_pstrcat(p, ETAG "\n", t[i].response, NULL);
+        apr_time_t now = NOW + SEC(t[i].after);
+        devcache_freshness_t f;
+        devcache_policy_storable(&conf, &req, 200, fields(response, p), 0, -1, NOW, NOW,
+                                 &f, p);
+        is_int(
+            devcache_policy_stale_if_error(&conf, &req, &f, 1, now), t[i].stale,
+            apr_psprintf(p, "unreachable: {%s} after %d s", t[i].response, t[i].after));
     }
 }
 
@@ -657,6 +719,8 @@ int main(void)
     test_given_times(p);
     test_age(p);
     test_reuse(p);
+    test_bad_request(p);
+    test_unreachable(p);
     test_windows(p);
     test_reasons();
     apr_pool_destroy(p);
