@@ -11,7 +11,7 @@ comma := ,
 # Glue talks to httpd; everything else at the top level is core and links without it.
 GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_reply.c devcache_status.c devcache_request.c devcache_refresh.c \
-             devcache_backend.c
+             devcache_backend.c devcache_quick.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,%,$(sort $(wildcard t/unit/*.c)))
@@ -66,7 +66,7 @@ shipped := $(SRC:%.c=$(BUILD)/obj/%.o)
 testing := $(SRC:%.c=$(BUILD)/testing/%.o)
 
 # --- build -----------------------------------------------------------------------------
-.PHONY: all units bench test check demo lint install uninstall clean help FORCE
+.PHONY: all units bench test check demo show lint install uninstall clean help FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/mod_devcache.so $(TOOLS:%=$(BUILD)/%)  ## the module and its tools
@@ -124,7 +124,8 @@ check: all units $(BUILD)/testing/mod_devcache.so    ## T= JOBS= PROVEFLAGS= SAN
 
 demo:                                   ## see it work (CHECK=1: unattended)
 	tools/packages.sh demo
-	$(MAKE) all
+	$(MAKE) show
+show: all
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) tools/demo $(if $(CHECK),--check)
 
 # --- lint ------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ install: $(BUILD)/mod_devcache.so       ## DESTDIR= CONFDIR=; enables nothing
 	@echo "Installed, not enabled: $(if $(MODS),a2enmod devcache,Include $(load) and \
 	    $(conf) in httpd.conf)."
 
-uninstall:
+uninstall:                              ## what install has put there, unless changed
 	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_devcache.so $(load) $(conf).dist
 	@if cmp -s conf/devcache.conf $(conf); then rm -f $(conf); fi
 

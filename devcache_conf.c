@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include "devcache_log.h"
+#include "devcache_quick.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
@@ -77,9 +78,11 @@ void devcache_conf_policy(const devcache_dir_t *dir, devcache_policy_conf_t *out
     out->force_ttl_status = devcache_dir_force_ttl_status(dir);
     out->stale_while_revalidate = devcache_dir_stale_while_revalidate(dir);
     out->stale_if_error = devcache_dir_stale_if_error(dir);
+    out->stale_if_unreachable = devcache_dir_stale_if_unreachable(dir);
     out->max_object_size = devcache_dir_max_object_size(dir);
     out->ignore_client_control = devcache_dir_ignore_client_control(dir);
     out->store_set_cookie = devcache_dir_store_set_cookie(dir);
+    out->key_headers = devcache_dir_key_headers(dir);
     out->targets = devcache_dir_targets(dir) ? devcache_dir_targets(dir)
                                              : &default_targets;
 }
@@ -155,6 +158,7 @@ static const slot_t slot_min_ttl = DIR_SLOT(UNIT_SECONDS, min_ttl, 0, TTL_MAX);
 static const slot_t slot_max_ttl = DIR_SLOT(UNIT_SECONDS, max_ttl, 0, TTL_MAX);
 static const slot_t slot_force_ttl = DIR_SLOT(UNIT_SECONDS, force_ttl, 0, TTL_MAX);
 static const slot_t slot_swr = DIR_SLOT(UNIT_SECONDS, stale_while_revalidate, 0, TTL_MAX);
+static const slot_t slot_siu = DIR_SLOT(UNIT_SECONDS, stale_if_unreachable, 0, TTL_MAX);
 static const slot_t slot_sie = DIR_SLOT(UNIT_SECONDS, stale_if_error, 0, TTL_MAX);
 
 /* "10M" and the like; -1 if it is no such number. */
@@ -497,6 +501,25 @@ static const char *set_targets(cmd_parms *cmd, void *dirv, int argc, char *const
     return NULL;
 }
 
+static const char *set_key_headers(cmd_parms *cmd, void *dirv, int argc,
+                                   char *const argv[])
+{
+    devcache_dir_t *conf = dirv;
+    int i;
+
+    for (i = 0; i < argc; i++) {
+        if (!is_token(argv[i])) {
+            return apr_psprintf(cmd->pool,
+                                "DevCacheKeyHeaders: '%s' is not a header name", argv[i]);
+        }
+    }
+    if (!argc) {
+        return "DevCacheKeyHeaders: give header names";
+    }
+    SET(key_headers, words(cmd, argc, argv));
+    return NULL;
+}
+
 static const char *set_bypass(cmd_parms *cmd, void *dirv, const char *arg)
 {
     devcache_dir_t *conf = dirv;
@@ -565,6 +588,8 @@ const command_rec devcache_conf_directives[] = {
         "seconds to serve stale while refreshing, where the origin states none"),
     AP_INIT_TAKE1("DevCacheStaleIfError", set_number, (void *)&slot_sie, L,
                   "seconds to serve stale on errors, where the origin states none"),
+    AP_INIT_TAKE1("DevCacheStaleIfUnreachable", set_number, (void *)&slot_siu, L,
+                  "seconds to serve stale when the origin gives no answer at all"),
     AP_INIT_FLAG("DevCacheIgnoreClientControl", set_flag, (void *)&flag_client_control, L,
                  "On or Off: ignore the request's Cache-Control and Pragma"),
     AP_INIT_FLAG("DevCacheStoreSetCookie", set_flag, (void *)&flag_set_cookie, L,
@@ -574,6 +599,10 @@ const command_rec devcache_conf_directives[] = {
         "keep, sort, ignore, allow names or deny names: the query in the key"),
     AP_INIT_TAKE_ARGV("DevCacheTargets", set_targets, NULL, L,
                       "targeted cache-control fields (RFC 9213), best first, or off"),
+    AP_INIT_TAKE_ARGV("DevCacheKeyHeaders", set_key_headers, NULL, L,
+                      "request headers whose values make another page each"),
+    AP_INIT_FLAG("DevCacheQuick", devcache_quick_set, NULL, L,
+                 "On or Off: serve hits before access control, rewriting and fixups"),
     AP_INIT_TAKE1("DevCacheBypass", set_bypass, NULL, L,
                   "expression; where true the cache is not used"),
     AP_INIT_FLAG("DevCacheStatusHeader", set_flag, (void *)&flag_status_header, L,

@@ -52,9 +52,12 @@ typedef enum devcache_hints_e {
     F(const apr_array_header_t *, force_ttl_status,    NULL)  /* of int              */ \
     F(apr_interval_time_t, stale_while_revalidate,     0)     /* microseconds        */ \
     F(apr_interval_time_t, stale_if_error,             0)     /* microseconds        */ \
+    F(apr_interval_time_t, stale_if_unreachable, apr_time_from_sec(60)) /* microseconds */ \
     F(int, ignore_client_control,                      0)                               \
     F(int, store_set_cookie,                           0)                               \
     F(const devcache_query_t *, query,                 NULL)  /* NULL: keep          */ \
+    F(const apr_array_header_t *, key_headers,         NULL)  /* const char *; NULL: none */ \
+    F(int, quick,                                      0)     /* DevCacheQuick       */ \
     F(const ap_expr_info_t *, bypass,                  NULL)  /* NULL: none          */ \
     F(const apr_array_header_t *, targets,             NULL)  /* NULL: CDN-Cache-Control */ \
     F(int, status_header,                              0)

@@ -1,6 +1,7 @@
 #include "devcache_refresh.h"
 
 #include <apr_strings.h>
+#include <http_core.h>
 #include <http_request.h>
 #include <util_filter.h>
 #include <xxhash.h>
@@ -32,6 +33,20 @@ static apr_uint64_t variant_id(const devcache_exchange_t *x)
 {
     return XXH3_64bits_withSeed(x->hit->variant.data, x->hit->variant.len,
                                 XXH3_64bits(x->key.data, x->key.len));
+}
+
+/* A subrequest's EOS is kept from the filters behind this one, as its parent goes on.
+ * Here the parent is done, and the store needs to see the end. */
+static void let_end_through(request_rec *sub)
+{
+    ap_filter_t *f = sub->output_filters;
+
+    while (f && f->frec != ap_subreq_core_filter_handle) {
+        f = f->next;
+    }
+    if (f) {
+        ap_remove_output_filter(f);
+    }
 }
 
 /* The subrequest's own exchange: the same request, without the client's conditions. */
@@ -73,7 +88,9 @@ void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
     sub = ap_sub_req_method_uri("GET", uri, r, end);
     if (sub->status == HTTP_OK) {
         devcache_exchange_t *nx = exchange_for(sub, x);
-        int rv = ap_run_sub_req(sub);
+        int rv;
+        let_end_through(sub);
+        rv = ap_run_sub_req(sub);
         devcache_store_fill_abort(nx->fill);
         devcache_stats_count(DEVCACHE_COUNT_refreshes);
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,

@@ -212,47 +212,75 @@ const char *devcache_request_origin(request_rec *r)
     return apr_pstrcat(r->pool, ap_http_scheme(r), "://", host, NULL);
 }
 
-/* The Host field where it says more than host and port of the key: a foreign port, a
- * trailing dot. Origins put it into links, so it must not be shared. */
+/* The Host field where it says more than host and port of the key: a foreign port, none
+ * where the scheme's own is not meant, a trailing dot. Origins put it into links, so it
+ * must not be shared. */
 static const char *odd_host(request_rec *r)
 {
     const char *host = apr_table_get(r->headers_in, "Host");
     apr_size_t len = r->hostname ? strlen(r->hostname) : 0;
-    const char *port;
+    unsigned port = local_port(r);
+    char *odd;
 
-    if (!host || !r->hostname) {
-        return host ? host : "";
-    }
-    if (ap_cstr_casecmpn(host, r->hostname, len)) {
-        return host;
-    }
-    if (host[len] == '\0') {
+    if (!host) {
         return "";
     }
-    port = apr_psprintf(r->pool, ":%u", local_port(r));
-    return strcmp(host + len, port) ? host : "";
+    if (len && !ap_cstr_casecmpn(host, r->hostname, len) &&
+        (host[len] ? !strcmp(host + len, apr_psprintf(r->pool, ":%u", port))
+                   : port == ap_default_port(r))) {
+        return "";
+    }
+    odd = apr_pstrdup(r->pool, host);
+    ap_str_tolower(odd);
+    return odd;
 }
 
-/* What the origin will be asked for, after rewriting: two requests with one URL but
- * different targets (a RewriteCond on a cookie, say) are never one variant. Lengths stand
- * before the parts, so that no part can imitate another's end. */
-static const char *target_of(request_rec *r, const devcache_query_t *rule)
+/* Values of the headers that the administrator has put into the key, each with its length
+ * before it; "-" is an absent one. */
+static const char *key_values(request_rec *r, const apr_array_header_t *names)
+{
+    const char *values = "";
+    int i;
+
+    for (i = 0; names && i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+        const char *value = apr_table_getm(r->pool, r->headers_in, name);
+        values = value ? apr_psprintf(r->pool, "%s %" APR_SIZE_T_FMT ":%s", values,
+                                      strlen(value), value)
+                       : apr_pstrcat(r->pool, values, " -", NULL);
+    }
+    return values;
+}
+
+/* The handler and the file or URL that it will ask for, after rewriting: two requests
+ * with one URL but different targets (a RewriteCond on a cookie, say) are never one
+ * variant. Lengths stand before the parts, so that no part can imitate another's end. */
+static const char *rewritten(request_rec *r, const devcache_query_t *rule)
 {
     const char *file = r->filename ? r->filename : "";
     const char *args = devcache_query_canonical(rule, r->args, r->pool);
     const char *info = r->path_info ? r->path_info : "";
-    const char *host = odd_host(r);
     apr_size_t file_len = strlen(file);
 
     if (rule && rule->mode != DEVCACHE_QUERY_KEEP && !strncmp(file, "proxy:", 6)) {
         file_len = strcspn(file, "?"); /* mod_proxy repeats the query there */
     }
-    return apr_psprintf(r->pool,
-                        "%s %" APR_SIZE_T_FMT ":%.*s %" APR_SIZE_T_FMT ":%s "
-                        "%s%" APR_SIZE_T_FMT ":%s %s",
-                        r->handler ? r->handler : "-", file_len, (int)file_len, file,
-                        strlen(info), info, args ? "?" : "", args ? strlen(args) : 0,
-                        args ? args : "", host);
+    return apr_psprintf(
+        r->pool,
+        "%s %" APR_SIZE_T_FMT ":%.*s %" APR_SIZE_T_FMT ":%s %s%" APR_SIZE_T_FMT ":%s",
+        r->handler ? r->handler : "-", file_len, (int)file_len, file, strlen(info), info,
+        args ? "?" : "", args ? strlen(args) : 0, args ? args : "");
+}
+
+/* What the origin is asked for. Hits of DevCacheQuick come before rewriting, so there it
+ * cannot count. */
+static const char *target_of(request_rec *r, const devcache_dir_t *dir)
+{
+    const char *target = devcache_dir_quick(dir) ? "quick"
+                                                 : rewritten(r, devcache_dir_query(dir));
+
+    return apr_pstrcat(r->pool, target, " ", odd_host(r),
+                       key_values(r, devcache_dir_key_headers(dir)), NULL);
 }
 
 static int has_body(request_rec *r)
@@ -283,7 +311,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         return 0;
     }
     x->fields = r->headers_in;
-    x->target = target_of(r, devcache_dir_query(x->dir));
+    x->target = target_of(r, x->dir);
     return 1;
 }
 

@@ -80,13 +80,13 @@ static apr_status_t pass_stored(ap_filter_t *f, devcache_exchange_t *x,
 
 /* The origin failed while validating: stale if allowed, else an error. */
 static apr_status_t validation_failed(ap_filter_t *f, devcache_exchange_t *x,
-                                      apr_bucket_brigade *bb, int status)
+                                      apr_bucket_brigade *bb, int status, int unreachable)
 {
     request_rec *r = f->r;
     apr_bucket_brigade *stored = apr_brigade_create(r->pool, bb->bucket_alloc);
     apr_table_t *fields = r->headers_out;
 
-    if (devcache_serve_stale_allowed(x, status)) {
+    if (devcache_serve_stale_allowed(x, status, unreachable)) {
         x->fresh = x->stored.fresh;
         r->headers_out = apr_table_make(r->pool, 16);
         if (devcache_serve_restore(r, x, stored) == OK) {
@@ -149,8 +149,11 @@ static apr_status_t origin_out(ap_filter_t *f, apr_bucket_brigade *bb)
     x->received_at = devcache_now();
     x->origin_status = error ? error : r->status;
     if (x->phase == DEVCACHE_PHASE_VALIDATE) {
-        if (error || devcache_serve_stale_allowed(x, r->status)) {
-            return validation_failed(f, x, bb, error ? error : r->status);
+        if (error) {
+            return validation_failed(f, x, bb, error, 1);
+        }
+        if (devcache_serve_stale_allowed(x, r->status, 0)) {
+            return validation_failed(f, x, bb, r->status, 0);
         }
         if (r->status == HTTP_NOT_MODIFIED) {
             return validation_confirmed(f, x, bb);
@@ -202,10 +205,7 @@ static devcache_reason_e judge(request_rec *r, devcache_exchange_t *x,
     devcache_reason_e reason;
 
     if (r->no_cache) {
-        return DEVCACHE_REASON_INCOMPLETE; /* mod_proxy's word for a broken backend */
-    }
-    if (x->phase == DEVCACHE_PHASE_FETCH && !x->req.is_get) {
-        return DEVCACHE_REASON_METHOD;
+        return DEVCACHE_REASON_NO_STORE; /* another module's word */
     }
     x->expect = announced_length(fields);
     reason = devcache_policy_storable(&x->policy, &x->req, r->status, fields,
@@ -217,14 +217,22 @@ static devcache_reason_e judge(request_rec *r, devcache_exchange_t *x,
     return reason;
 }
 
+/* The phrase to be replayed; a 304 or a HEAD's answer has none for the stored response.
+ */
+static const char *reason_phrase(request_rec *r, const devcache_exchange_t *x)
+{
+    if (x->phase == DEVCACHE_PHASE_CONFIRMED || x->req.is_head) {
+        return x->stored.reason;
+    }
+    return r->status_line && strlen(r->status_line) > 4 ? r->status_line + 4 : NULL;
+}
+
 static void describe(request_rec *r, devcache_exchange_t *x, devcache_publish_t *what)
 {
     devcache_response_t resp = {0};
 
     resp.status = r->status;
-    resp.reason = x->phase == DEVCACHE_PHASE_CONFIRMED           ? x->stored.reason
-                  : r->status_line && strlen(r->status_line) > 4 ? r->status_line + 4
-                                                                 : NULL;
+    resp.reason = reason_phrase(r, x);
     resp.fresh = x->fresh;
     resp.fields = devcache_policy_stored_fields(&x->policy, x->origin_fields, r->pool);
     resp.content_type = x->origin_type;
@@ -275,17 +283,49 @@ static void refresh(request_rec *r, devcache_exchange_t *x, const apr_table_t *f
 /* A new answer that may not be stored takes the place of the old one all the same. */
 static void forget_old(request_rec *r, devcache_exchange_t *x)
 {
-    if (x->hit && r->status < 400) {
+    if ((x->hit || x->refreshing) && r->status < 400) {
         devcache_store_remove(x->server->store, x->key, x->received_at, NULL);
     }
+}
+
+/* Is the answer to a HEAD about the stored response (RFC 9111, section 4.3.5)? */
+static int is_about_stored(devcache_exchange_t *x)
+{
+    apr_int64_t length = announced_length(x->origin_fields);
+
+    return devcache_policy_validates(x->origin_fields, x->stored.fields) &&
+           (length < 0 || length == (apr_int64_t)x->hit->body_len);
+}
+
+/* The origin answered a HEAD for something stored and stale: that has new fields now, or
+ * is no longer what the origin has. */
+static void answered_head(request_rec *r, devcache_exchange_t *x,
+                          const apr_table_t *fields)
+{
+    if (r->status != x->stored.status || !is_about_stored(x)) {
+        forget_old(r, x);
+        not_stored(r, x, DEVCACHE_REASON_METHOD);
+        return;
+    }
+    devcache_policy_update_fields(x->stored.fields, x->origin_fields, r->pool);
+    x->origin_fields = x->stored.fields;
+    x->origin_type = x->stored.content_type;
+    refresh(r, x, fields);
 }
 
 /* A whole new response: begin to store it if that is allowed. */
 static void begin(request_rec *r, devcache_exchange_t *x, const apr_table_t *fields)
 {
-    devcache_reason_e reason = judge(r, x, fields);
+    devcache_reason_e reason = DEVCACHE_REASON_METHOD;
 
     devcache_request_step(r, x, DEVCACHE_PHASE_IDLE);
+    if (x->req.is_head && x->hit) {
+        answered_head(r, x, fields);
+        return;
+    }
+    if (x->req.is_get) {
+        reason = judge(r, x, fields);
+    }
     if (reason != DEVCACHE_REASON_NONE) {
         not_stored(r, x, reason);
         forget_old(r, x);

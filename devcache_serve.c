@@ -1,12 +1,15 @@
 #include "devcache_serve.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
 #include "devcache_clock.h"
+#include "devcache_field.h"
 #include "devcache_log.h"
+#include "devcache_quick.h"
 #include "devcache_refresh.h"
 #include "devcache_stats.h"
 
@@ -157,14 +160,16 @@ static int serve_stored(request_rec *r, devcache_exchange_t *x)
 int devcache_serve_confirm(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
 {
     apr_table_t *update = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
+    apr_int64_t age;
     int rv;
 
     devcache_policy_update_fields(x->stored.fields, update, r->pool);
+    age = devcache_field_age(update);
     /* Judged anew by the filter that stores it; until then it has just been validated. */
     x->fresh = x->stored.fresh;
     x->fresh.requested_at = x->requested_at;
     x->fresh.received_at = x->received_at;
-    x->fresh.initial_age = 0;
+    x->fresh.initial_age = age > 0 ? apr_time_from_sec(age) : 0;
     apr_table_clear(r->headers_out);
     if ((rv = devcache_serve_restore(r, x, bb)) != OK) {
         if (rv == HTTP_NOT_FOUND) {
@@ -183,11 +188,18 @@ int devcache_serve_confirm(request_rec *r, devcache_exchange_t *x, apr_bucket_br
 /* ---- the origin failed
  * -------------------------------------------------------------------- */
 
-int devcache_serve_stale_allowed(const devcache_exchange_t *x, int status)
+int devcache_serve_stale_allowed(const devcache_exchange_t *x, int status,
+                                 int unreachable)
 {
-    return (status == HTTP_INTERNAL_SERVER_ERROR || status == HTTP_BAD_GATEWAY ||
-            status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_GATEWAY_TIME_OUT) &&
-           devcache_policy_stale_if_error(&x->req, &x->stored.fresh, x->now);
+    if (status != HTTP_BAD_GATEWAY && status != HTTP_SERVICE_UNAVAILABLE &&
+        status != HTTP_GATEWAY_TIME_OUT) {
+        unreachable = 0;
+        if (status != HTTP_INTERNAL_SERVER_ERROR) {
+            return 0;
+        }
+    }
+    return devcache_policy_stale_if_error(&x->policy, &x->req, &x->stored.fresh,
+                                          unreachable, x->now);
 }
 
 int devcache_serve_failure(const devcache_exchange_t *x, int status)
@@ -207,7 +219,7 @@ static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
     int rv;
 
     x->origin_status = status;
-    if (!devcache_serve_stale_allowed(x, status)) {
+    if (!devcache_serve_stale_allowed(x, status, 1)) {
         return devcache_serve_failure(x, status);
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
@@ -414,6 +426,69 @@ static int answer(request_rec *r, devcache_exchange_t *x)
     log_decision(r, x, "validate");
     x->fill = devcache_store_fill_begin(x->server->store, x->key, r->pool);
     return validate(r, x);
+}
+
+/* Does httpd see the same path in this spelling as after normalising it? Only then is a
+ * Location found for it the one that will count. */
+static int is_plain_path(const char *path)
+{
+    const char *at;
+
+    for (at = path; *at; at++) {
+        if (!apr_isalnum(*at) && !strchr("/-._~!$&'()*+,=:@", *at)) {
+            return 0;
+        }
+        if (*at == '/' && (at[1] == '/' || at[1] == '.')) {
+            return 0;
+        }
+    }
+    return *path == '/';
+}
+
+/* Look for a fresh hit under the configuration of the Location. */
+static int quick_hit(request_rec *r, devcache_exchange_t *x)
+{
+    x->server = devcache_conf_server(r->server);
+    x->dir = devcache_conf_dir(r);
+    x->path = r->uri;
+    x->query = r->parsed_uri.query;
+    if (!devcache_dir_enabled(x->dir) || !devcache_dir_quick(x->dir) ||
+        !devcache_request_prepare(r, x)) {
+        return DECLINED;
+    }
+    lookup(r, x);
+    if (!x->hit || x->req.has_precondition ||
+        devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now, &x->reason,
+                              &x->ttl) != DEVCACHE_USE_FRESH) {
+        return DECLINED;
+    }
+    ap_run_insert_filter(r);
+    devcache_stats_count(DEVCACHE_COUNT_requests);
+    return serve_hit(r, x, DEVCACHE_USE_FRESH);
+}
+
+int devcache_serve_quick(request_rec *r, int lookup_only)
+{
+    devcache_exchange_t *x = devcache_request_exchange(r);
+    ap_conf_vector_t *config = r->per_dir_config;
+    devcache_exchange_t before;
+    int rv;
+
+    if (lookup_only || !x || r->main || r->prev || r->proxyreq == PROXYREQ_PROXY ||
+        !devcache_conf_server(r->server)->store || !devcache_quick_in_use() ||
+        !is_plain_path(r->uri) || ap_location_walk(r) != OK) {
+        r->per_dir_config = config;
+        return DECLINED;
+    }
+    before = *x;
+    rv = quick_hit(r, x);
+    if (rv == DECLINED || rv == HTTP_NOT_FOUND) {
+        /* As if it had not been: the handler phase decides. */
+        *x = before;
+        r->per_dir_config = config;
+        return DECLINED;
+    }
+    return rv;
 }
 
 int devcache_serve_handler(request_rec *r)

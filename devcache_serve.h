@@ -14,6 +14,9 @@
 /** Hook handler. */
 int devcache_serve_handler(request_rec *r);
 
+/** Hook quick_handler, before mod_cache's: fresh hits where DevCacheQuick is On. */
+int devcache_serve_quick(request_rec *r, int lookup_only);
+
 /** Once, when all modules are loaded: finds mod_headers' filter, which runs on hits too.
  */
 void devcache_serve_init(void);
@@ -34,8 +37,12 @@ int devcache_serve_restore(request_rec *r, devcache_exchange_t *x,
 int devcache_serve_confirm(request_rec *r, devcache_exchange_t *x,
                            apr_bucket_brigade *bb);
 
-/** May the stored response stand in for an origin that failed with @a status? */
-int devcache_serve_stale_allowed(const devcache_exchange_t *x, int status);
+/**
+ * May the stored response stand in for an origin that failed with @a status?
+ * @param unreachable  the status is the proxy's; the origin gave no answer
+ */
+int devcache_serve_stale_allowed(const devcache_exchange_t *x, int status,
+                                 int unreachable);
 
 /** The status for a failed origin: 504 where only a validated copy would have done. */
 int devcache_serve_failure(const devcache_exchange_t *x, int status);

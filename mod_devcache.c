@@ -5,6 +5,7 @@
  *
  *   post_read_request   classify, before everybody else             devcache_request.c
  *   translate_name      note the URL before it is rewritten         devcache_request.c
+ *   quick_handler       fresh hits where DevCacheQuick is On        devcache_serve.c
  *   handler             look up; serve, or have the origin asked    devcache_serve.c
  *   filters             ORIGIN, mod_headers, SAVE (, MARK)          devcache_save.c
  *                       REPLY                                       devcache_reply.c
@@ -32,6 +33,7 @@
 #include "devcache_backend.h"
 #include "devcache_conf.h"
 #include "devcache_log.h"
+#include "devcache_quick.h"
 #include "devcache_refresh.h"
 #include "devcache_reply.h"
 #include "devcache_request.h"
@@ -79,50 +81,59 @@ static int same_geometry(const devcache_store_conf_t *a, const devcache_store_co
            a->max_objects == b->max_objects && a->min_free == b->min_free;
 }
 
-/* Open this server's store, or share the one that is open. @a seen: roots of this reading
- * of the configuration, to tell two servers that disagree from a changed configuration.
- */
-static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen)
+static opened_t *open_anew(server_rec *s, const devcache_store_conf_t *conf)
 {
     apr_pool_t *p = s->process->pool;
-    devcache_store_conf_t conf;
+    opened_t *opened = apr_pcalloc(p, sizeof *opened);
     const char *error;
-    opened_t *opened;
     apr_status_t rv;
 
-    store_conf(server, &conf, p);
-    opened = apr_hash_get(stores, conf.root, APR_HASH_KEY_STRING);
-    if (!opened) {
-        opened = apr_pcalloc(p, sizeof *opened);
-        opened->conf = conf;
-        rv = devcache_store_open(&opened->store, &conf, &error, p);
-        if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, DCLOGNO(0001) "conf: %s", error);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        apr_hash_set(stores, opened->conf.root, APR_HASH_KEY_STRING, opened);
-    } else if (!same_geometry(&opened->conf, &conf)) {
-        if (apr_hash_get(seen, conf.root, APR_HASH_KEY_STRING)) {
-            ap_log_error(
-                APLOG_MARK, APLOG_EMERG, 0, s,
-                DCLOGNO(
-                    0002) "conf: DevCacheRoot \"%s\" is used by two servers with "
-                          "different "
-                          "DevCacheSize, DevCacheSegmentSize, DevCacheMaxObjects or "
-                          "DevCacheMinFree: give them the same values, or roots of their "
-                          "own",
-                conf.root);
-            return HTTP_INTERNAL_SERVER_ERROR;
-        }
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, 0, s,
-            DCLOGNO(
-                0003) "conf: DevCacheRoot \"%s\": the new DevCacheSize, "
-                      "DevCacheSegmentSize, DevCacheMaxObjects or DevCacheMinFree takes "
-                      "effect when the server is stopped and started",
-            conf.root);
+    opened->conf = *conf;
+    opened->conf.root = apr_pstrdup(p, conf->root);
+    rv = devcache_store_open(&opened->store, conf, &error, p);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, rv, s, DCLOGNO(0001) "conf: %s", error);
+        return NULL;
     }
-    apr_hash_set(seen, opened->conf.root, APR_HASH_KEY_STRING, opened);
+    apr_hash_set(stores, opened->conf.root, APR_HASH_KEY_STRING, opened);
+    return opened;
+}
+
+/* Open this server's store, or share the one that is open. @a seen: by root, what this
+ * reading of the configuration has said so far, to tell two servers that disagree from a
+ * changed configuration. */
+static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen)
+{
+    apr_pool_t *ptemp = apr_hash_pool_get(seen);
+    devcache_store_conf_t *conf = apr_palloc(ptemp, sizeof *conf);
+    const devcache_store_conf_t *other;
+    opened_t *opened;
+
+    store_conf(server, conf, ptemp);
+    other = apr_hash_get(seen, conf->root, APR_HASH_KEY_STRING);
+    if (other && !same_geometry(other, conf)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_EMERG, 0, s,
+            DCLOGNO(0002) "conf: DevCacheRoot \"%s\" is used by two servers with "
+                          "different DevCacheSize, DevCacheSegmentSize, "
+                          "DevCacheMaxObjects or DevCacheMinFree: give them the same "
+                          "values, or roots of their own",
+            conf->root);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    opened = apr_hash_get(stores, conf->root, APR_HASH_KEY_STRING);
+    if (!opened && !(opened = open_anew(s, conf))) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!other && !same_geometry(&opened->conf, conf)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     DCLOGNO(0003) "conf: DevCacheRoot \"%s\": the new DevCacheSize, "
+                                   "DevCacheSegmentSize, DevCacheMaxObjects or "
+                                   "DevCacheMinFree takes effect when the server is "
+                                   "stopped and started",
+                     conf->root);
+    }
+    apr_hash_set(seen, conf->root, APR_HASH_KEY_STRING, conf);
     server->store = opened->store;
     return OK;
 }
@@ -185,6 +196,7 @@ static int start_server(apr_pool_t *p, server_rec *s, apr_hash_t *seen)
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     devcache_conf_reset(pconf);
+    devcache_quick_reset(pconf);
     return OK;
 }
 
@@ -203,6 +215,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     devcache_serve_init();
+    devcache_quick_warn(main_server, ptemp);
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK; /* httpd reads its configuration twice; this was the rehearsal */
     }
@@ -258,6 +271,8 @@ static void register_hooks(apr_pool_t *p)
                               APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(devcache_serve_handler, NULL, before_caches, APR_HOOK_REALLY_FIRST);
+    ap_hook_quick_handler(devcache_serve_quick, NULL, before_caches,
+                          APR_HOOK_REALLY_FIRST);
     ap_hook_handler(devcache_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_filter(devcache_save_insert_origin, NULL, mod_headers, APR_HOOK_LAST);
     ap_hook_insert_filter(devcache_save_insert_save, mod_headers, NULL,

@@ -12,6 +12,9 @@ my $t = DevCache::Test->start(<<'CONF', modules => ['rewrite']);
     DevCacheVaryDevice Off
     DevCacheStatusHeader On
 </Location>
+<Location "/plain">
+    DevCacheStaleIfUnreachable 0
+</Location>
 <Location "/default/">
     DevCacheDefaultTTL 100
 </Location>
@@ -110,6 +113,17 @@ is $res->{status}, 304, 'and the client gets its 304';
 is_hit('/cond', 'whole', 'the whole was stored');
 is $t->head('/cond')->header('Content-Length'), 5, 'HEAD from a stored GET';
 
+# HEAD and what is stored: it refreshes, or shows that the origin has something else.
+exchange('/head', [], 200, { 'Cache-Control' => 'max-age=10', ETag => '"h1"', 'X-New' => 'a' }, 'hh');
+$t->clock_advance(11);
+($res) = exchange('/head', [':method' => 'HEAD'], 200, { 'Cache-Control' => 'max-age=10',
+    ETag => '"h1"', 'X-New' => 'b', 'Content-Length' => 2 });
+is $res->{status}, 200, 'HEAD of a stale one asks the origin';
+is is_hit('/head', 'hh', 'refreshed by the HEAD')->header('X-New'), 'b', 'with its fields';
+$t->clock_advance(11);
+exchange('/head', [':method' => 'HEAD'], 200, { 'Cache-Control' => 'max-age=10', ETag => '"h2"' });
+is_fetched('/head', 'a HEAD with another ETag removes the stored one');
+
 # Ranges of a stored object.
 exchange('/range', [], 200, { 'Cache-Control' => 'max-age=999', ETag => '"r"' }, '0123456789');
 my %range = ('bytes=2-4' => '234', 'bytes=-3' => '789', 'bytes=7-' => '789',
@@ -132,10 +146,12 @@ is_fetched('/parts', '206 is never stored');
 exchange('/must', [], 200, { 'Cache-Control' => 'max-age=1, must-revalidate' }, 'm');
 exchange('/sie', [], 200, { 'Cache-Control' => 'max-age=1, stale-if-error=100' }, 's');
 exchange('/plain', [], 200, { 'Cache-Control' => 'max-age=1' }, 'p');
+exchange('/grace', [], 200, { 'Cache-Control' => 'max-age=1' }, 'g');
 $t->clock_advance(2);
 $t->origin->down;
 $t->expect_log(qr/proxy(_http)?:error|AH0/);
 is $t->get('/must')->{status}, 504, 'must-revalidate and no origin: 504';
+is is_hit('/grace', 'g', 'out of reach, within DevCacheStaleIfUnreachable')->{status}, 200, '… 200';
 is $t->get('/plain')->{status}, 503, 'no permission to be stale: the proxy\'s error';
 $res = is_hit('/sie', 's', 'stale-if-error and no origin');
 like $res->header('Cache-Status'), qr/fwd=stale; fwd-status=503; ttl=-\d/, 'Cache-Status tells';

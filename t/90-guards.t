@@ -108,7 +108,7 @@ my $compared = 0;
 for my $name (sort keys %directive) {
     my ($slot) = $directive{$name} =~ /&((?:slot|flag)_\w+)/ or next;
     my $default = $field{ $slot{$slot} } // '?';
-    $default =~ s/APR_INT64_C\((\d+)\)/$1/;
+    $default =~ s/(?:APR_INT64_C|apr_time_from_sec)\((\d+)\)/$1/;
     my $value = $default =~ /^[-\d <]+$/ ? eval $default : $default;
     my $said = $in_conf{$name};
     my %bytes = (K => 10, M => 20, G => 30, T => 40);
