@@ -36,9 +36,10 @@
 #include "devcache_fault.h"
 #include "devcache_index.h"
 #include "devcache_segment.h"
+#include "devcache_spec.h"
 
 #define LOCK_TRIES 500
-#define LOCK_PAUSE (20 * 1000)  /* microseconds; 10 s in all */
+#define LOCK_PAUSE (20 * 1000) /* microseconds; 10 s in all */
 
 /* Serials beyond the highest on disk that may have been given to files since deleted. */
 #define SERIAL_GAP ((apr_uint64_t)1 << 24)
@@ -57,8 +58,8 @@ static apr_status_t refuse(devcache_store_t *s, const char **perror, apr_status_
 
 typedef struct found_t {
     devcache_file_t file;
-    apr_uint64_t counts;        /* bytes against the bound */
-    apr_uint64_t len;           /* of the file */
+    apr_uint64_t counts; /* bytes against the bound */
+    apr_uint64_t len;    /* of the file */
 } found_t;
 
 /* Is it a whole file of ours? */
@@ -155,27 +156,42 @@ static void settle_slots(devcache_store_t *s, apr_array_header_t *list)
     devcache_slot_repair(sh);
 }
 
-static void adopt_files(devcache_store_t *s, apr_array_header_t *list)
+/* The newest files of one kind that fit get slots, the others are deleted. */
+static unsigned adopt_kind(devcache_store_t *s, apr_array_header_t *list,
+                           devcache_file_kind_t kind)
 {
     devcache_shared_t *sh = &s->sh;
-    apr_uint64_t keep = 4 * sh->g.segment_size; /* two heads, two spares */
-    unsigned segments = 0;
+    apr_uint64_t keep = 5 * sh->g.segment_size; /* heads and spares */
+    unsigned adopted = 0;
     int i;
 
     for (i = list->nelts - 1; i >= 0; i--) {
         found_t *found = &APR_ARRAY_IDX(list, i, found_t);
 
+        if (found->file.kind != kind) {
+            continue;
+        }
         if (found->len <= DEVCACHE_FILE_HEADER || /* a spare */
             sh->head->used + found->counts + keep > sh->g.size ||
             devcache_slot_adopt(sh, found->counts, &found->file) != APR_SUCCESS) {
             devcache_segment_unlink(s, &found->file);
         } else {
-            segments += found->file.kind == DEVCACHE_FILE_SEGMENT;
+            adopted++;
         }
     }
-    sh->head->rebuild_below = sh->head->next_serial;
-    sh->head->rebuild_total = segments;
-    sh->head->rebuild_due = segments > 0;
+    return adopted;
+}
+
+/* Segments come first: a body is nothing without the record that names it. */
+static void adopt_files(devcache_store_t *s, apr_array_header_t *list)
+{
+    devcache_shared_head_t *h = s->sh.head;
+    unsigned segments = adopt_kind(s, list, DEVCACHE_FILE_SEGMENT);
+
+    adopt_kind(s, list, DEVCACHE_FILE_BODY);
+    h->rebuild_below = h->next_serial;
+    h->rebuild_total = segments;
+    h->rebuild_due = segments > 0;
 }
 
 static apr_status_t create_index(devcache_store_t *s, const devcache_geometry_t *g,
@@ -193,8 +209,9 @@ static apr_status_t create_index(devcache_store_t *s, const devcache_geometry_t 
         if (fd >= 0) {
             close(fd);
         }
-        return refuse(s, perror, rv, "DevCacheRoot \"%s\": cannot create the file index "
-                                     "there: %s; check the directory's owner and room");
+        return refuse(s, perror, rv,
+                      "DevCacheRoot \"%s\": cannot create the file index "
+                      "there: %s; check the directory's owner and room");
     }
     /* All of it now: a page that the disk has no room for later would be a SIGBUS. */
     rv = DEVCACHE_FAULT("fallocate") ? ENOSPC : posix_fallocate(fd, 0, (off_t)size);
@@ -204,11 +221,12 @@ static apr_status_t create_index(devcache_store_t *s, const devcache_geometry_t 
     close(fd);
     if (rv != APR_SUCCESS) {
         unlinkat(s->root_fd, "index", 0);
-        return refuse(s, perror, rv,
-                      apr_psprintf(s->pool,
-                                   "DevCacheRoot \"%%s\": no room for the index of %" APR_SIZE_T_FMT
-                                   " bytes: %%s; free some or lower DevCacheMaxObjects",
-                                   size));
+        return refuse(
+            s, perror, rv,
+            apr_psprintf(s->pool,
+                         "DevCacheRoot \"%%s\": no room for the index of %" APR_SIZE_T_FMT
+                         " bytes: %%s; free some or lower DevCacheMaxObjects",
+                         size));
     }
     return APR_SUCCESS;
 }
@@ -267,10 +285,11 @@ static apr_status_t attach_alone(devcache_store_t *s, const devcache_geometry_t 
         return refuse(s, perror, rv, "DevCacheRoot \"%s\": cannot read it: %s");
     }
     qsort(list->elts, (apr_size_t)list->nelts, sizeof(found_t), by_serial);
-    if (open_index(s, g) == APR_SUCCESS) {
+    if (open_index(s, g) == APR_SUCCESS && devcache_spec_sound(&s->sh)) {
         devcache_shared_renew_locks(&s->sh);
         settle_slots(s, list);
     } else {
+        devcache_shared_unmap(&s->sh);
         rv = make_anew(s, g, list, perror);
     }
     if (rv == APR_SUCCESS) {

@@ -158,8 +158,8 @@ const devcache_device_rule_t devcache_device_rules[DEVCACHE_RULES] = {
         "ouya|dreamcast|nintendobrowser|gamecube|steam deck"},
     /* Virtual reality: a large virtual screen and a pointer. */
     RULE(HEADSET) = {"headset", PC, 0, 0,
-        "oculus|<quest 2|<quest 3|<quest pro|meta quest|mobile vr|picobrowser|pico neo|"
-        "pico 4|vive focus|hololens|<glass 1|wolvic|firefox reality|<vr;"},
+        "oculus|<quest 2|<quest 3|<quest pro|meta quest|mobile vr|picobrowser|<pico neo|"
+        "<pico 4|vive focus|hololens|<glass 1|wolvic|firefox reality|<vr;"},
     RULE(WEARABLE) = {"wearable", MOBILE, 0, 0,
         "watch#|watchos|apple watch|wear os|smartwatch|galaxy watch|sm r8|sm r7|sm r9|"
         "fitbit|gear s2|gear s3|gear fit"},
@@ -187,7 +187,8 @@ const devcache_device_rule_t devcache_device_rules[DEVCACHE_RULES] = {
     RULE(TV_MODEL) = {"tv-model", TV, 0, 0, ""},
     /* Words that mean a television only in the name of an Android device. */
     RULE(TV_ANDROID) = {"tv-android", TV, BIT(ANDROID), BIT(NOT_TV),
-        "tv>|<tv|tv#|ktv|tvap|tvbox|<shell |led#|led >|<a95x|<x96|<4k>|<uhd|<m8s|<mxq"},
+        "tv>|<tv|tv#|ktv|tvap|tvbox|<shell |led#|led >|<a95x|<x96|<4k>|<uhd|<m8s|<mxq|"
+        "box>|redbox|skystream|mecool|me cool"},
     /* No desktop runs these; a Raspberry Pi says X11 before it. */
     RULE(TV_LINUX) = {"tv-linux", TV, 0, BIT(ANDROID) | BIT(MOBILE_WORD),
         "(linux arm|linux mips|directfb"},

@@ -19,24 +19,29 @@
  * older than the removal. A tombstone is needed only after the loss of the index, but
  * then it is all that keeps a purged object from coming back.
  *
- * Spares. Two empty segments are kept ready. Publishers may take one when a head is full,
- * and leave the other to the evictor, who may need a new main head in the middle of its
- * work. Whoever took one restocks afterwards; the others meanwhile fill the new head. A
- * sixty-fourth of the bound is kept free likewise, so that large bodies find room while
- * somebody else evicts.
+ * Spares. Two or three empty segments are kept ready. Publishers may take one when a head
+ * is full, but leave the last to the evictor, who may need a new main head in the middle
+ * of its work. Whoever took one restocks afterwards; the others meanwhile fill the new
+ * head. A sixty-fourth of the bound is kept free likewise, so that large bodies find room
+ * while somebody else evicts.
  *
  * The slot's serial is cleared first, so all entries that name the file are dead at once,
  * and then the file is unlinked. A process killed between the two leaves a file that no
- * slot knows, deleted by the next server that starts alone.
+ * slot knows, deleted by the next child that starts.
  */
 #include "devcache_evict.h"
 
 #include <apr_errno.h>
+#include <apr_tables.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 #include "devcache_fault.h"
 #include "devcache_segment.h"
 
-#define SPARES 2
 #define VICTIMS_MAX 1000 /* evictions for one need, bounds its time */
 
 /* ---- freeing -------------------------------------------------------------- */
@@ -66,7 +71,7 @@ void devcache_evict_drop(devcache_store_t *s, const devcache_drops_t *drops)
     }
 }
 
-void devcache_evict_reclaim(devcache_store_t *s)
+static void free_fills_of_the_dead(devcache_store_t *s)
 {
     devcache_slot_t copy;
     devcache_file_t file;
@@ -80,6 +85,65 @@ void devcache_evict_reclaim(devcache_store_t *s)
              owner.start != copy.owner_start)) {
             devcache_evict_free(s, &file);
         }
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    apr_uint64_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x < y ? -1 : x > y;
+}
+
+/* Whoever makes a file has a slot for it first, so a file that was there before the slots
+ * were looked at and is in none of them was freed by somebody who did not live to unlink
+ * it, or is just being unlinked. */
+static void unlink_unknown(devcache_store_t *s, DIR *dir)
+{
+    apr_uint64_t *known = malloc(s->sh.g.slots * sizeof(*known));
+    apr_array_header_t *files;
+    apr_pool_t *p;
+    struct dirent *de;
+    devcache_file_t f = {0};
+    unsigned i;
+
+    if (!known) {
+        return;
+    }
+    apr_pool_create_unmanaged(&p);
+    files = apr_array_make(p, 64, sizeof(f));
+    while ((de = readdir(dir)) != NULL) {
+        if (devcache_segment_parse_name(de->d_name, &f.kind, &f.serial)) {
+            APR_ARRAY_PUSH(files, devcache_file_t) = f;
+        }
+    }
+    for (i = 0; i < s->sh.g.slots; i++) {
+        known[i] = __atomic_load_n(&s->sh.slots[i].serial, __ATOMIC_ACQUIRE);
+    }
+    qsort(known, s->sh.g.slots, sizeof(*known), by_value);
+    for (i = 0; i < (unsigned)files->nelts; i++) {
+        f = APR_ARRAY_IDX(files, i, devcache_file_t);
+        if (!bsearch(&f.serial, known, s->sh.g.slots, sizeof(*known), by_value)) {
+            devcache_segment_unlink(s, &f);
+        }
+    }
+    free(known);
+    apr_pool_destroy(p);
+}
+
+void devcache_evict_reclaim(devcache_store_t *s)
+{
+    int fd = openat(s->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+    free_fills_of_the_dead(s);
+    if (dir) {
+        unlink_unknown(s, dir);
+        closedir(dir);
+    } else if (fd >= 0) {
+        close(fd);
     }
 }
 
@@ -110,8 +174,8 @@ typedef struct eviction_t {
     devcache_store_t *s;
     devcache_file_t file;
     devcache_queue_t queue;
-    apr_uint64_t budget;        /* bytes of objects that may still be appended again */
-    apr_pool_t *pool;           /* for one record */
+    apr_uint64_t budget; /* bytes of objects that may still be appended again */
+    apr_pool_t *pool;    /* for one record */
 } eviction_t;
 
 /* The index's entry for the record at @a offset of the victim. */
@@ -212,26 +276,29 @@ static void evict_object(eviction_t *ev, devcache_record_t *rec, apr_uint64_t of
     }
 }
 
-static void evict_segment(eviction_t *ev)
+/* @return 0 if it cannot be read now, but might be later */
+static int evict_segment(eviction_t *ev)
 {
-    devcache_shared_t *sh = &ev->s->sh;
+    apr_uint64_t lowest = devcache_slot_lowest(&ev->s->sh, ev->file.serial);
     devcache_record_t rec;
     devcache_range_t at;
     devcache_walk_t walk;
+    apr_status_t rv = devcache_segment_walk_begin(ev->s, &ev->file, &walk);
 
-    if (devcache_segment_walk_begin(ev->s, &ev->file, &walk) != APR_SUCCESS) {
-        return;
+    if (rv != APR_SUCCESS) {
+        return rv != EMFILE && rv != ENFILE && rv != APR_ENOMEM;
     }
     apr_pool_create_unmanaged(&ev->pool);
     while (devcache_segment_walk_next(&walk, &rec)) {
         if (rec.kind == DEVCACHE_RECORD_OBJECT) {
             evict_object(ev, &rec, walk.offset);
-        } else if (devcache_slot_any_below(sh, rec.ref_serial, ev->file.serial)) {
+        } else if (lowest < rec.ref_serial) {
             append_tombstone(ev->s, rec.key, rec.requested_at, rec.ref_serial, 0, &at);
         }
     }
     apr_pool_destroy(ev->pool);
     devcache_segment_walk_end(&walk);
+    return 1;
 }
 
 /* ---- a body --------------------------------------------------------------- */
@@ -298,8 +365,8 @@ static apr_status_t evict_one_locked(devcache_store_t *s)
         if (evict_body(&ev, copy.key_hash)) {
             return APR_SUCCESS;
         }
-    } else {
-        evict_segment(&ev);
+    } else if (!evict_segment(&ev)) {
+        return APR_EAGAIN;
     }
     rv = devcache_evict_free(s, &ev.file);
     return rv == APR_NOTFOUND ? APR_SUCCESS : rv;
@@ -307,12 +374,25 @@ static apr_status_t evict_one_locked(devcache_store_t *s)
 
 static int disk_has(const devcache_store_t *s, apr_uint64_t bytes)
 {
+    apr_uint64_t wanted = s->conf.min_free;
+    apr_uint64_t left;
+    apr_uint32_t low;
     struct statvfs vfs;
 
-    if (s->conf.min_free == 0 || fstatvfs(s->root_fd, &vfs) != 0) {
+    if (wanted == 0 || fstatvfs(s->root_fd, &vfs) != 0) {
         return 1;
     }
-    return (apr_uint64_t)vfs.f_bavail * vfs.f_frsize >= s->conf.min_free + bytes;
+    left = (apr_uint64_t)vfs.f_bavail * vfs.f_frsize;
+    low = left < wanted || left - wanted < bytes;
+    if (__atomic_exchange_n(&s->sh.head->disk_low, low, __ATOMIC_RELAXED) != low) {
+        devcache_store_say(s, low ? DEVCACHE_LOG_WARNING : DEVCACHE_LOG_NOTICE,
+                           low ? 206 : 207, APR_SUCCESS,
+                           low ? "store: the disk of \"%s\" is short of the room to be "
+                                 "left free; the store shrinks"
+                               : "store: the disk of \"%s\" has room again",
+                           s->conf.root);
+    }
+    return !low;
 }
 
 /* One try to get what is wanted: a new slot (file->serial 0), or more bytes for one. */
@@ -388,12 +468,18 @@ static apr_status_t make_spare_locked(devcache_store_t *s)
     return rv;
 }
 
+/* One to leave to the evictor, and one to take, or two where that is little. */
+static unsigned spares_wanted(const devcache_store_t *s)
+{
+    return s->sh.g.size / s->sh.g.segment_size < 32 ? 2 : 3;
+}
+
 void devcache_evict_restock(devcache_store_t *s)
 {
     int i;
 
     if (lock_evict(s)) {
-        while (devcache_slot_spares(&s->sh) < SPARES &&
+        while (devcache_slot_spares(&s->sh) < spares_wanted(s) &&
                make_spare_locked(s) == APR_SUCCESS) {
             ;
         }

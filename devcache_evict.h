@@ -28,12 +28,11 @@ apr_status_t devcache_evict_free(devcache_store_t *s, const devcache_file_t *fil
 /** Free the bodies that entries have left behind. */
 void devcache_evict_drop(devcache_store_t *s, const devcache_drops_t *drops);
 
-/** Free what killed processes were filling. */
+/** Free what killed processes were filling, and unlink what they had freed. */
 void devcache_evict_reclaim(devcache_store_t *s);
 
 /** Append a tombstone for @a key that removes what was requested until @a until. */
 apr_status_t devcache_evict_bury(devcache_store_t *s, devcache_slice_t key,
-                                 apr_time_t until, unsigned keep,
-                                 devcache_range_t *at);
+                                 apr_time_t until, unsigned keep, devcache_range_t *at);
 
 #endif

@@ -33,18 +33,18 @@ struct devcache_fill_t {
     apr_pool_t *pool;
     devcache_slice_t key;
     apr_uint64_t key_hash;
-    apr_uint64_t ticket;        /* of the key's stripe when it began */
-    int ended;                  /* published, failed or aborted; nothing is held */
-    apr_status_t failed;        /* why it ended, for later calls */
+    apr_uint64_t ticket; /* of the key's stripe when it began */
+    int ended;           /* published, failed or aborted; nothing is held */
+    apr_status_t failed; /* why it ended, for later calls */
 
-    char *memory;               /* malloc()ed; NULL once in a file */
-    apr_size_t capacity;        /* of memory */
-    apr_uint64_t len;           /* body bytes so far */
+    char *memory;        /* malloc()ed; NULL once in a file */
+    apr_size_t capacity; /* of memory */
+    apr_uint64_t len;    /* body bytes so far */
 
-    devcache_file_t file;       /* serial 0: in memory */
+    devcache_file_t file; /* serial 0: in memory */
     int fd;
     apr_uint64_t salt;
-    apr_uint64_t reserved;      /* bytes the slot counts for */
+    apr_uint64_t reserved; /* bytes the slot counts for */
 };
 
 /* ---- beginning and ending ------------------------------------------------- */
@@ -161,7 +161,7 @@ static apr_status_t write_to_memory(devcache_fill_t *f, const char *data, apr_si
 {
     apr_size_t need = (apr_size_t)f->len + len;
 
-    if (need > f->capacity) {
+    if (!f->memory || need > f->capacity) {
         apr_size_t more = f->capacity * 2 > need ? f->capacity * 2 : need;
         char *larger;
 
@@ -294,7 +294,7 @@ static apr_status_t publish_record(devcache_fill_t *f, const devcache_publish_t 
     rv = devcache_index_put(&s->sh, put, &drops);
     if (rv == APR_SUCCESS) {
         devcache_evict_drop(s, &drops);
-    } else {
+    } else if (rv != APR_NOTFOUND) { /* a record without its body needs no grave */
         bury(s, f->key, rec->requested_at);
     }
     if (at.rolled || (body->serial && devcache_slot_is_tight(&s->sh))) {
@@ -339,8 +339,7 @@ static apr_status_t seal_body(devcache_fill_t *f, const devcache_entry_t *e,
                               devcache_queue_t queue)
 {
     devcache_store_t *s = f->s;
-    apr_status_t rv =
-        devcache_segment_write_header(s, f->fd, &f->file, f->salt, f->len);
+    apr_status_t rv = devcache_segment_write_header(s, f->fd, &f->file, f->salt, f->len);
 
     if (rv == APR_SUCCESS) {
         rv = devcache_slot_resize(&s->sh, &f->file, on_disk(f->len));
@@ -374,7 +373,8 @@ static apr_status_t publish(devcache_fill_t *f, const devcache_publish_t *what,
     return rv == APR_SUCCESS ? publish_record(f, what, rec, queue, &f->file, put) : rv;
 }
 
-apr_status_t devcache_store_fill_publish(devcache_fill_t *f, const devcache_publish_t *what)
+apr_status_t devcache_store_fill_publish(devcache_fill_t *f,
+                                         const devcache_publish_t *what)
 {
     devcache_put_t put = {0};
     devcache_record_t rec;
@@ -451,30 +451,50 @@ apr_status_t devcache_store_refresh(devcache_fill_t *f, const devcache_hit_t *hi
 
 /* ---- removing ------------------------------------------------------------- */
 
-apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
-                                   apr_time_t now, unsigned *pcount)
+static apr_status_t remove_entries(devcache_store_t *s, devcache_slice_t key,
+                                   unsigned *pcount, apr_time_t *pnewest)
 {
     apr_uint64_t key_hash = devcache_index_key_hash(&s->sh, key);
-    int unseen = (int)__atomic_load_n(&s->sh.head->rebuild_due, __ATOMIC_ACQUIRE);
-    apr_time_t until = now;
-    unsigned count = 0;
     devcache_drops_t drops;
     apr_status_t rv;
 
-    devcache_segment_tidy(s);
     do {
         unsigned n;
 
-        rv = devcache_index_remove(&s->sh, key_hash, &drops, &n, &until);
-        count += n;
+        rv = devcache_index_remove(&s->sh, key_hash, &drops, &n, pnewest);
+        *pcount += n;
         devcache_evict_drop(s, &drops);
     } while (rv == APR_INCOMPLETE);
+    return rv;
+}
+
+/*
+ * While a rebuild is due, what is removed may not be in the index yet, so a tombstone is
+ * written in any case, and before the removal is noted: a rebuild that takes its tickets
+ * in between either reads the tombstone or is refused by the index.
+ *
+ * The clock may have been set back since the objects were stored: the tombstone reaches
+ * as far as the latest of them.
+ */
+apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
+                                   apr_time_t now, unsigned *pcount)
+{
+    int unseen = (int)__atomic_load_n(&s->sh.head->rebuild_due, __ATOMIC_ACQUIRE);
+    apr_time_t until = now;
+    unsigned count = 0;
+    apr_status_t rv, buried = APR_SUCCESS;
+
+    devcache_segment_tidy(s);
+    if (unseen) {
+        buried = bury(s, key, now);
+    }
+    rv = remove_entries(s, key, &count, &until);
+    if (count > 0 && (!unseen || until > now)) {
+        buried = bury(s, key, until);
+    }
     if (pcount) {
         *pcount = count;
     }
     devcache_shared_count(&s->sh, DEVCACHE_N_REMOVED, count);
-    if (rv == APR_SUCCESS && (count > 0 || unseen)) {
-        rv = bury(s, key, until);
-    }
-    return rv;
+    return rv == APR_SUCCESS ? buried : rv;
 }

@@ -36,7 +36,7 @@
 #include "devcache_fault.h"
 
 #define READ_TRIES 32
-#define SWEEP_STEPS 64  /* entries looked at for a free one: bounds the lock's hold */
+#define SWEEP_STEPS 64 /* entries looked at for a free one: bounds the lock's hold */
 
 /* ---- hashes and places ---------------------------------------------------- */
 
@@ -210,8 +210,7 @@ static void relink(const devcache_shared_t *sh, stripe_ref_t r)
         devcache_entry_t *e = r.entries + i;
         apr_uint32_t *bucket = bucket_of(sh, r, e->key_hash);
 
-        if (!plausible(sh, e) || !alive(sh, e) ||
-            stripe_of(sh, e->key_hash).st != r.st) {
+        if (!plausible(sh, e) || !alive(sh, e) || stripe_of(sh, e->key_hash).st != r.st) {
             free_push(r, i);
             continue;
         }
@@ -220,6 +219,7 @@ static void relink(const devcache_shared_t *sh, stripe_ref_t r)
         count_entries(r, 1);
     }
     /* The ring may be half-written: whatever began before now is refused. */
+    memset(r.st->ring, 0, sizeof(r.st->ring));
     r.st->floor = r.st->ticket + 1;
     __atomic_store_n(&r.st->ticket, r.st->floor, __ATOMIC_RELEASE);
     change_end(r);
@@ -433,7 +433,7 @@ static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
         const devcache_entry_t *e = r.entries + *link;
 
         body_there |= same_body(e, new) && alive(sh, e);
-        if (put->only_newer && e->variant_hash == new->variant_hash && alive(sh, e) &&
+        if (put->only_newer && e->variant_hash == new->variant_hash &&alive(sh, e) &&
             is_later(e, new)) {
             return APR_EEXIST;
         }
@@ -480,7 +480,7 @@ static unsigned make_way_locked(const devcache_shared_t *sh, stripe_ref_t r,
 }
 
 static apr_status_t insert_locked(const devcache_shared_t *sh, stripe_ref_t r,
-                          const devcache_entry_t *new, devcache_drops_t *drops)
+                                  const devcache_entry_t *new, devcache_drops_t *drops)
 {
     apr_uint32_t *bucket = bucket_of(sh, r, new->key_hash);
     devcache_entry_t e = *new;

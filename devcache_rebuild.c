@@ -13,8 +13,10 @@
  *     4  free old bodies that no record has claimed
  *
  * Removals meanwhile: the tickets of step 1 make the index refuse what was removed after
- * it, and whoever removes while a rebuild is due writes a tombstone even if nothing was
- * found, for a rebuild that has to begin again.
+ * it, and whoever removes while a rebuild is due writes a tombstone first, even if
+ * nothing is found. A stripe that has seen many removals refuses everything that is
+ * older, guilty or not; if that has happened, steps 1 to 3 are done again, with the new
+ * tombstones.
  */
 #include "devcache_rebuild.h"
 
@@ -27,6 +29,8 @@
 #include "devcache_segment.h"
 #include "devcache_spec.h"
 
+#define PASSES 3
+
 typedef struct grave_t {
     apr_uint64_t key_hash;
     apr_time_t until;
@@ -34,12 +38,12 @@ typedef struct grave_t {
 
 typedef struct rebuild_t {
     devcache_store_t *s;
-    apr_uint64_t *tickets;      /* by stripe */
-    grave_t *graves;            /* sorted by key hash once complete */
+    apr_uint64_t *tickets; /* by stripe */
+    grave_t *graves;       /* sorted by key hash once complete */
     apr_size_t n_graves, room;
-    devcache_file_t *files;     /* old segments and bodies, sorted by serial */
+    devcache_file_t *files; /* old segments and bodies, sorted by serial */
     unsigned n_files;
-    apr_uint64_t objects;       /* put into the index */
+    apr_uint64_t refused; /* because of removals in its course */
 } rebuild_t;
 
 static int stopping(const devcache_store_t *s)
@@ -160,8 +164,8 @@ static int find_body(const rebuild_t *rb, const devcache_record_t *rec,
 {
     devcache_file_t wanted = {rec->ref_serial, DEVCACHE_FILE_BODY, 0};
     devcache_file_header_t header;
-    devcache_file_t *found =
-        bsearch(&wanted, rb->files, rb->n_files, sizeof(wanted), by_serial);
+    devcache_file_t *found = bsearch(&wanted, rb->files, rb->n_files, sizeof(wanted),
+                                     by_serial);
     apr_uint64_t len;
     int fd;
 
@@ -183,6 +187,7 @@ static void put_object(rebuild_t *rb, const devcache_record_t *rec,
     devcache_entry_t *e = &put.entry;
     devcache_file_t body = {0};
     devcache_drops_t drops;
+    apr_status_t rv;
 
     e->key_hash = devcache_index_key_hash(sh, rec->key);
     if (is_buried(rb, e->key_hash, rec->requested_at) ||
@@ -195,8 +200,9 @@ static void put_object(rebuild_t *rb, const devcache_record_t *rec,
     put.ticket = rb->tickets[devcache_index_stripe(sh, e->key_hash)];
     put.max_variants = DEVCACHE_MATCHES;
     put.only_newer = 1;
-    if (devcache_index_put(sh, &put, &drops) == APR_SUCCESS) {
-        rb->objects++;
+    rv = devcache_index_put(sh, &put, &drops);
+    rb->refused += rv == APR_EGENERAL;
+    if (rv == APR_SUCCESS) {
         devcache_evict_drop(rb->s, &drops);
         if (body.serial) {
             devcache_slot_claim(sh, &body, e->key_hash, e->variant_hash);
@@ -259,21 +265,17 @@ static void free_unclaimed(rebuild_t *rb)
     }
 }
 
-/* @return 1 if it came to the end */
-static int run(rebuild_t *rb)
+/* Steps 1 to 3. @return 1 if it came to the end */
+static int pass(rebuild_t *rb)
 {
     devcache_shared_head_t *h = rb->s->sh.head;
-    unsigned i, segments;
+    unsigned i;
 
+    rb->refused = rb->n_graves = 0;
+    __atomic_store_n(&h->rebuild_done, 0, __ATOMIC_RELAXED);
     for (i = 0; i < rb->s->sh.g.stripes; i++) {
         rb->tickets[i] = __atomic_load_n(&rb->s->sh.stripes[i].ticket, __ATOMIC_ACQUIRE);
     }
-    segments = list_files(rb);
-    __atomic_store_n(&h->rebuild_done, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&h->rebuild_total, segments, __ATOMIC_RELAXED);
-    devcache_store_say(rb->s, DEVCACHE_LOG_NOTICE, 203, APR_SUCCESS,
-                       "store: rebuilding the index of \"%s\" from %u segments",
-                       rb->s->conf.root, segments);
     if (!collect_graves(rb)) {
         return 0;
     }
@@ -283,8 +285,25 @@ static int run(rebuild_t *rb)
             __atomic_fetch_add(&h->rebuild_done, 1, __ATOMIC_RELAXED);
         }
     }
-    if (stopping(rb->s)) {
-        return 0;
+    return !stopping(rb->s);
+}
+
+static int run(rebuild_t *rb)
+{
+    unsigned segments = list_files(rb);
+    int i;
+
+    __atomic_store_n(&rb->s->sh.head->rebuild_total, segments, __ATOMIC_RELAXED);
+    devcache_store_say(rb->s, DEVCACHE_LOG_NOTICE, 203, APR_SUCCESS,
+                       "store: rebuilding the index of \"%s\" from %u segments",
+                       rb->s->conf.root, segments);
+    for (i = 0; i < PASSES; i++) {
+        if (!pass(rb)) {
+            return 0;
+        }
+        if (rb->refused == 0) {
+            break;
+        }
     }
     free_unclaimed(rb);
     return 1;
@@ -301,7 +320,8 @@ static void rebuild_locked(devcache_store_t *s)
         __atomic_store_n(&h->rebuild_due, 0, __ATOMIC_RELEASE);
         devcache_store_say(s, DEVCACHE_LOG_NOTICE, 204, APR_SUCCESS,
                            "store: rebuilt the index of \"%s\": %llu objects",
-                           s->conf.root, (unsigned long long)rb.objects);
+                           s->conf.root,
+                           (unsigned long long)devcache_index_objects(&s->sh));
     }
     free(rb.tickets);
     free(rb.files);

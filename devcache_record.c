@@ -3,7 +3,8 @@
  *
  * A segment is a header and then records, each beginning at a multiple of 64 bytes:
  *
- *     file header   magic 8 | version 4 | kind 4 | serial 8 | salt 8 | len 8 | 0 ... | sum 8
+ *     file header   magic 8 | version 4 | kind 4 | serial 8 | salt 8 | len 8 | 0 ... |
+ * sum 8
  *
  *     record   0  magic XOR salt      8      44  (zero)          4
  *              8  sum of all of the   8      48  ref_serial      8

@@ -1,7 +1,9 @@
 #include "devcache_refresh.h"
 
 #include <apr_strings.h>
+#include <http_config.h>
 #include <http_core.h>
+#include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
 #include <xxhash.h>
@@ -71,6 +73,20 @@ static devcache_exchange_t *exchange_for(request_rec *sub, const devcache_exchan
     return nx;
 }
 
+/* As ap_run_sub_req() does it, but without the end of an answer where a handler has
+ * failed: that would look like an empty one of status 200. */
+static int run(request_rec *sub, devcache_exchange_t *x)
+{
+    int rv = ap_invoke_handler(sub);
+
+    if (rv == OK || rv == DONE) {
+        ap_finalize_sub_req_protocol(sub);
+    } else {
+        x->origin_status = rv;
+    }
+    return rv;
+}
+
 void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
 {
     apr_time_t now = devcache_now();
@@ -90,7 +106,7 @@ void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
         devcache_exchange_t *nx = exchange_for(sub, x);
         int rv;
         let_end_through(sub);
-        rv = ap_run_sub_req(sub);
+        rv = run(sub, nx);
         devcache_store_fill_abort(nx->fill);
         devcache_stats_count(DEVCACHE_COUNT_refreshes);
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,

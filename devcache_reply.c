@@ -100,6 +100,12 @@ static const char *forward_reason(const devcache_exchange_t *x)
     }
 }
 
+/* Whole seconds, rounded up as Age is cut: together they are the lifetime. */
+static apr_int64_t ttl_seconds(apr_interval_time_t ttl)
+{
+    return ttl > 0 ? apr_time_sec(ttl + APR_USEC_PER_SEC - 1) : apr_time_sec(ttl);
+}
+
 static void show_status(request_rec *r, const devcache_exchange_t *x)
 {
     int hit = x->outcome == DEVCACHE_OUTCOME_HIT || x->outcome == DEVCACHE_OUTCOME_STALE;
@@ -112,8 +118,8 @@ static void show_status(request_rec *r, const devcache_exchange_t *x)
         value = apr_psprintf(r->pool, "%s; fwd-status=%d", value, x->origin_status);
     }
     if (has_ttl) {
-        value = apr_psprintf(r->pool, "%s; ttl=%" APR_TIME_T_FMT, value,
-                             apr_time_sec(x->ttl));
+        value = apr_psprintf(r->pool, "%s; ttl=%" APR_INT64_T_FMT, value,
+                             ttl_seconds(x->ttl));
     }
     if (x->stored_ok) {
         value = apr_pstrcat(r->pool, value, "; stored", NULL);
@@ -200,7 +206,9 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     }
     ask_for_hints(r, server, show_vary(r, server));
     invalidate(r, x);
-    if (x->dir && devcache_dir_status_header(x->dir) && x->key.data) {
+    /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
+    if (x->dir && devcache_dir_status_header(x->dir) && x->key.data &&
+        x->outcome != DEVCACHE_OUTCOME_TIMEOUT) {
         show_status(r, x);
     }
     ap_remove_output_filter(f);

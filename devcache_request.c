@@ -310,6 +310,9 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
     if (x->reason) {
         return 0;
     }
+    if (x->req.is_head) {
+        apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
+    }
     x->fields = r->headers_in;
     x->target = target_of(r, x->dir);
     return 1;

@@ -54,6 +54,7 @@ typedef struct devcache_exchange_t {
     apr_table_t *fields;  /* the frozen request header: lookup and store use it */
     devcache_phase_e phase;
     int running;    /* the other handlers are being run by ours */
+    int answered;   /* the filters have answered in the origin's stead */
     int refreshing; /* this is a refresh: nobody waits for the answer */
 
     devcache_hit_t *hit;        /* the stored response found, NULL: none */

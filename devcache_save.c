@@ -57,8 +57,10 @@ static void note_origin(request_rec *r, devcache_exchange_t *x)
 /* Replace what the origin sends by an error of our own making. */
 static apr_status_t pass_error(ap_filter_t *f, apr_bucket_brigade *bb, int status)
 {
+    devcache_exchange_t *x = f->ctx;
     request_rec *r = f->r;
 
+    x->answered = 1;
     apr_brigade_cleanup(bb);
     APR_BRIGADE_INSERT_TAIL(
         bb, ap_bucket_error_create(status, NULL, r->pool, bb->bucket_alloc));
@@ -72,6 +74,7 @@ static apr_status_t pass_stored(ap_filter_t *f, devcache_exchange_t *x,
 {
     apr_status_t rv;
 
+    x->answered = 1;
     apr_brigade_cleanup(bb);
     rv = ap_pass_brigade(f->next, stored);
     devcache_request_step(f->r, x, DEVCACHE_PHASE_SERVED);

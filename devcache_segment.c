@@ -74,10 +74,11 @@ static apr_status_t wrote(devcache_store_t *s, apr_status_t rv)
     if (rv != APR_SUCCESS) {
         devcache_shared_count(&s->sh, DEVCACHE_N_ERRORS, 1);
         if (__atomic_exchange_n(trouble, 1, __ATOMIC_RELAXED) == 0) {
-            devcache_store_say(s, DEVCACHE_LOG_ERR, 201, rv,
-                               "store: cannot write below \"%s\"; nothing is stored until "
-                               "a write succeeds",
-                               s->conf.root);
+            devcache_store_say(
+                s, DEVCACHE_LOG_ERR, 201, rv,
+                "store: cannot write below \"%s\"; nothing is stored until "
+                "a write succeeds",
+                s->conf.root);
         }
     } else if (__atomic_load_n(trouble, __ATOMIC_RELAXED) != 0 &&
                __atomic_exchange_n(trouble, 0, __ATOMIC_RELAXED) != 0) {
@@ -134,8 +135,8 @@ apr_status_t devcache_segment_write(devcache_store_t *s, int fd, const void *dat
 }
 
 apr_status_t devcache_segment_write_header(devcache_store_t *s, int fd,
-                                          const devcache_file_t *file, apr_uint64_t salt,
-                                          apr_uint64_t len)
+                                           const devcache_file_t *file, apr_uint64_t salt,
+                                           apr_uint64_t len)
 {
     unsigned char bytes[DEVCACHE_FILE_HEADER];
     devcache_file_header_t header = {file->kind, file->serial, salt, len};
@@ -155,7 +156,8 @@ apr_status_t devcache_segment_create(devcache_store_t *s, const devcache_file_t 
         return rv;
     }
     devcache_segment_name(name, file->kind, file->serial);
-    fd = openat(s->root_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = openat(s->root_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                0600);
     if (fd < 0) {
         return wrote(s, errno);
     }
@@ -178,8 +180,7 @@ apr_status_t devcache_segment_create(devcache_store_t *s, const devcache_file_t 
 /* ---- opening -------------------------------------------------------------- */
 
 static apr_status_t verify_file(const devcache_store_t *s, const devcache_file_t *file,
-                                int fd, devcache_file_header_t *header,
-                                apr_uint64_t *len)
+                                int fd, devcache_file_header_t *header, apr_uint64_t *len)
 {
     unsigned char bytes[DEVCACHE_FILE_HEADER];
     struct stat st;
@@ -305,11 +306,13 @@ apr_status_t devcache_segment_lease(devcache_store_t *s, const devcache_file_t *
                                     devcache_lease_t *lease)
 {
     devcache_open_t *place = &s->open[file->slot % DEVCACHE_OPEN_FILES];
-    devcache_file_header_t header;
+    devcache_file_header_t header = {0};
     apr_uint64_t len;
     apr_status_t rv;
     int other = -1;
 
+    lease->fd = -1;
+    lease->shared = NULL;
     if (lease_open_one(s, file, place, lease)) {
         return APR_SUCCESS;
     }
@@ -318,7 +321,6 @@ apr_status_t devcache_segment_lease(devcache_store_t *s, const devcache_file_t *
         return rv;
     }
     lease->salt = header.salt;
-    lease->shared = NULL;
     pthread_mutex_lock(&s->open_lock);
     if (place->refs == 0) {
         other = vacate_locked(place);
@@ -404,7 +406,7 @@ apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *f
                                    apr_uint64_t offset, apr_uint32_t len,
                                    devcache_record_t *rec, apr_pool_t *p)
 {
-    devcache_lease_t lease;
+    devcache_lease_t lease = {-1};
     apr_status_t rv;
 
     if (len < DEVCACHE_RECORD_FIXED || len > DEVCACHE_RECORD_MAX) {
@@ -425,7 +427,7 @@ static apr_status_t append_at(devcache_store_t *s, const devcache_record_t *rec,
     unsigned char small[4096];
     unsigned char *head = rec->head_len <= sizeof(small) ? small : malloc(rec->head_len);
     struct iovec iov[2];
-    devcache_lease_t lease;
+    devcache_lease_t lease = {-1};
     apr_status_t rv = head ? devcache_segment_lease(s, &at->file, &lease) : APR_ENOMEM;
 
     if (rv == APR_SUCCESS) {
@@ -463,7 +465,7 @@ apr_status_t devcache_segment_append(devcache_store_t *s, devcache_queue_t queue
 apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_file_t *file,
                                          devcache_walk_t *w)
 {
-    devcache_file_header_t header;
+    devcache_file_header_t header = {0};
     apr_status_t rv;
 
     memset(w, 0, sizeof(*w));

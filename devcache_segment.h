@@ -13,7 +13,7 @@
 
 #include "devcache_store_int.h"
 
-#define DEVCACHE_FILE_NAME 24   /* bytes of a name with its NUL */
+#define DEVCACHE_FILE_NAME 24 /* bytes of a name with its NUL */
 
 /** "seg-<16 hex digits>" or "body-<16 hex digits>". */
 void devcache_segment_name(char out[DEVCACHE_FILE_NAME], devcache_file_kind_t kind,
@@ -37,8 +37,8 @@ apr_status_t devcache_segment_create(devcache_store_t *s, const devcache_file_t 
 
 /** Write a file's header; a body's once more when it is complete. */
 apr_status_t devcache_segment_write_header(devcache_store_t *s, int fd,
-                                          const devcache_file_t *file, apr_uint64_t salt,
-                                          apr_uint64_t len);
+                                           const devcache_file_t *file, apr_uint64_t salt,
+                                           apr_uint64_t len);
 
 /** Write all of it at @a offset. */
 apr_status_t devcache_segment_write(devcache_store_t *s, int fd, const void *data,
@@ -56,7 +56,7 @@ apr_status_t devcache_segment_open(const devcache_store_t *s, const devcache_fil
 typedef struct devcache_lease_t {
     int fd;
     apr_uint64_t salt;
-    devcache_open_t *shared;    /* NULL: fd is the lease's own */
+    devcache_open_t *shared; /* NULL: fd is the lease's own */
 } devcache_lease_t;
 
 apr_status_t devcache_segment_lease(devcache_store_t *s, const devcache_file_t *file,
@@ -93,10 +93,10 @@ apr_status_t devcache_segment_append(devcache_store_t *s, devcache_queue_t queue
 typedef struct devcache_walk_t {
     int fd;
     apr_uint64_t salt;
-    apr_uint64_t size;          /* of the file */
-    apr_uint64_t pos;           /* where to look next */
-    apr_uint64_t offset;        /* of the record found */
-    unsigned char *window;      /* bytes of the file from window_at on */
+    apr_uint64_t size;     /* of the file */
+    apr_uint64_t pos;      /* where to look next */
+    apr_uint64_t offset;   /* of the record found */
+    unsigned char *window; /* bytes of the file from window_at on */
     apr_size_t capacity;
     apr_uint64_t window_at;
     apr_size_t window_len;

@@ -253,7 +253,22 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
                : AP_FILTER_ERROR;
 }
 
-/* Run the handlers that come after ours with the given request header. */
+/* Many handlers leave the end of their response to httpd, which adds it when all hooks are
+ * done, and what they have written may be held back until then. Here it ends with the
+ * handler, while it is known what it is. */
+static int end_response(request_rec *r)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
+               ? OK
+               : AP_FILTER_ERROR;
+}
+
+/* Run the handlers that come after ours with the given request header. One may return an
+ * error after it has sent one through the filters, as mod_proxy does: if those made an
+ * answer of it, httpd must not make another. */
 static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fields)
 {
     int rv;
@@ -264,7 +279,10 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
     rv = ap_run_handler(r);
     r->headers_in = x->fields;
     x->running = 0;
-    return rv;
+    if (rv == OK && !r->eos_sent) {
+        rv = end_response(r);
+    }
+    return x->answered ? OK : rv;
 }
 
 static int fetch(request_rec *r, devcache_exchange_t *x)
@@ -297,6 +315,7 @@ static int validate(request_rec *r, devcache_exchange_t *x)
         apr_table_clear(r->headers_out);
         r->status = HTTP_OK;
         r->status_line = NULL;
+        r->eos_sent = 0;
         rv = fetch(r, x);
     }
     return rv;
@@ -513,6 +532,7 @@ int devcache_serve_handler(request_rec *r)
     rv = answer(r, x);
     devcache_store_fill_abort(x->fill); /* nothing, if it was published */
     x->fill = NULL;
+    x->saving = 0;
     if (x->phase == DEVCACHE_PHASE_FETCH || x->phase == DEVCACHE_PHASE_VALIDATE) {
         /* An error page that httpd makes now must not be taken for the response. */
         devcache_request_step(r, x, DEVCACHE_PHASE_IDLE);

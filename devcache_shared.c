@@ -107,9 +107,15 @@ void devcache_shared_unmap(devcache_shared_t *sh)
 static apr_uint32_t layout_of_build(void)
 {
     const apr_uint32_t sizes[] = {
-        0x01020304,         sizeof(devcache_shared_head_t), sizeof(devcache_stripe_t),
-        sizeof(pthread_mutex_t), sizeof(devcache_slot_t),   sizeof(devcache_entry_t),
-        DEVCACHE_SPECS,     DEVCACHE_SPEC_TEXT,             DEVCACHE_RING,
+        0x01020304,
+        sizeof(devcache_shared_head_t),
+        sizeof(devcache_stripe_t),
+        sizeof(pthread_mutex_t),
+        sizeof(devcache_slot_t),
+        sizeof(devcache_entry_t),
+        DEVCACHE_SPECS,
+        DEVCACHE_SPEC_TEXT,
+        DEVCACHE_RING,
     };
 
     return (apr_uint32_t)XXH3_64bits(sizes, sizeof(sizes));

@@ -125,7 +125,7 @@ typedef struct devcache_shared_head_t {
     apr_uint32_t layout; /* sizes of the structs of this build */
     devcache_geometry_t geometry;
     apr_uint64_t seed; /* of all hashes; random */
-    apr_uint64_t sum;               /* over what is above, magic apart */
+    apr_uint64_t sum;  /* over what is above, magic apart */
 
     pthread_mutex_t alloc;   /* slots, heads, sums; microseconds */
     pthread_mutex_t intern;  /* adding a spec */
@@ -142,8 +142,8 @@ typedef struct devcache_shared_head_t {
     apr_uint32_t spec_text_used;         /* intern */
     apr_uint32_t write_trouble; /* 1: the latest write failed, and it was logged */
 
-    apr_uint32_t rebuild_due; /* 1 until a rebuild has ended */
-    apr_uint32_t reserved;
+    apr_uint32_t rebuild_due;   /* 1 until a rebuild has ended */
+    apr_uint32_t disk_low;      /* 1: less than min_free is left, and it was logged */
     apr_uint64_t rebuild_below; /* segments with lower serials are to be read */
     apr_uint64_t rebuild_done;  /* segments */
     apr_uint64_t rebuild_total;

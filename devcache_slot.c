@@ -5,8 +5,8 @@
  * the file's name, is never given twice and is what an entry must know to believe that
  * the slot is still the file it means.
  *
- *     FREE --take--> FILLING --spare--> SPARE --roll--> OPEN --roll--> SEALED --free--> FREE
- *                       |                                                ^
+ *     FREE --take--> FILLING --spare--> SPARE --roll--> OPEN --roll--> SEALED --free-->
+ * FREE |                                                ^
  *                       +---------------------- seal (a body) -----------+
  *
  *     FILLING  its file is being made or written by one process, which is named, so that
@@ -35,6 +35,7 @@
 #include <unistd.h>
 #include "devcache_fault.h"
 
+#define SERIAL_MAX ((apr_uint64_t)1 << 62) /* beyond is nonsense */
 #define HEAD_NONE ((apr_uint64_t)DEVCACHE_NO_SLOT << 48)
 #define HEAD_OFFSET_MASK (((apr_uint64_t)1 << 48) - 1)
 
@@ -80,7 +81,7 @@ void devcache_slot_repair(devcache_shared_t *sh)
 {
     devcache_shared_head_t *h = sh->head;
     apr_uint64_t used = 0;
-    apr_uint64_t next = h->next_serial;
+    apr_uint64_t next = h->next_serial < SERIAL_MAX ? h->next_serial : 1;
     apr_uint32_t files = 0, spares = 0;
     unsigned i;
 
@@ -88,7 +89,8 @@ void devcache_slot_repair(devcache_shared_t *sh)
         devcache_slot_t *sl = &sh->slots[i];
 
         if (sl->state == DEVCACHE_SLOT_FREE || sl->state > DEVCACHE_SLOT_SEALED ||
-            sl->serial == 0 || sl->bytes > sh->g.size) {
+            sl->serial == 0 || sl->serial >= SERIAL_MAX || sl->order >= SERIAL_MAX ||
+            sl->bytes > sh->g.size) {
             __atomic_store_n(&sl->serial, 0, __ATOMIC_RELEASE);
             sl->state = DEVCACHE_SLOT_FREE;
             continue;
@@ -360,7 +362,8 @@ static apr_status_t roll(devcache_shared_t *sh, devcache_queue_t queue, apr_uint
     spare->order = h->next_serial++;
     h->spares--;
     __atomic_store_n(&h->heads[queue],
-                     (apr_uint64_t)slot << 48 | DEVCACHE_FILE_HEADER / DEVCACHE_RECORD_UNIT,
+                     (apr_uint64_t)slot << 48 |
+                         DEVCACHE_FILE_HEADER / DEVCACHE_RECORD_UNIT,
                      __ATOMIC_RELEASE);
     if (seen >> 48 < sh->g.slots) {
         sh->slots[seen >> 48].state = DEVCACHE_SLOT_SEALED;
@@ -527,18 +530,22 @@ int devcache_slot_is_tight(devcache_shared_t *sh)
     return tight;
 }
 
-int devcache_slot_any_below(const devcache_shared_t *sh, apr_uint64_t serial,
-                            apr_uint64_t except)
+apr_uint64_t devcache_slot_lowest(devcache_shared_t *sh, apr_uint64_t except)
 {
+    apr_uint64_t lowest = ~(apr_uint64_t)0;
     unsigned i;
 
+    if (!lock_alloc(sh)) {
+        return 0; /* on doubt there is an old one */
+    }
     for (i = 0; i < sh->g.slots; i++) {
-        apr_uint64_t there = __atomic_load_n(&sh->slots[i].serial, __ATOMIC_ACQUIRE);
+        const devcache_slot_t *sl = &sh->slots[i];
 
-        if (there && there < serial && there != except &&
-            sh->slots[i].kind == DEVCACHE_FILE_SEGMENT) {
-            return 1;
+        if (sl->state != DEVCACHE_SLOT_FREE && sl->kind == DEVCACHE_FILE_SEGMENT &&
+            sl->serial != except && sl->serial < lowest) {
+            lowest = sl->serial;
         }
     }
-    return 0;
+    unlock_alloc(sh);
+    return lowest;
 }

@@ -104,9 +104,8 @@ void devcache_slot_totals(devcache_shared_t *sh, apr_uint64_t *pbytes,
 /** 1 if less than a sixty-fourth of the bound is free. */
 int devcache_slot_is_tight(devcache_shared_t *sh);
 
-/** 1 if a segment other than @a except exists whose serial is lower than @a serial. */
-int devcache_slot_any_below(const devcache_shared_t *sh, apr_uint64_t serial,
-                            apr_uint64_t except);
+/** The lowest serial of all segments except @a except. */
+apr_uint64_t devcache_slot_lowest(devcache_shared_t *sh, apr_uint64_t except);
 
 /** Recount the sums and settle the heads after a holder died, or when alone. */
 void devcache_slot_repair(devcache_shared_t *sh);

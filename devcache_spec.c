@@ -93,3 +93,19 @@ apr_status_t devcache_spec_intern(devcache_shared_t *sh, devcache_slice_t text,
     *pid = (apr_uint16_t)id;
     return rv;
 }
+
+int devcache_spec_sound(const devcache_shared_t *sh)
+{
+    unsigned id;
+
+    for (id = 0; id < DEVCACHE_SPECS; id++) {
+        const char *text = devcache_spec_text(sh, id);
+
+        if (sh->specs[id].hash != 0 &&
+            (!text || hash_of(sh, devcache_slice(text, sh->specs[id].len)) !=
+                          sh->specs[id].hash)) {
+            return 0;
+        }
+    }
+    return sh->head->spec_text_used <= DEVCACHE_SPEC_TEXT;
+}

@@ -21,4 +21,7 @@ apr_status_t devcache_spec_intern(devcache_shared_t *sh, devcache_slice_t text,
 /** The text with number @a id, NUL-terminated; NULL if there is none. */
 const char *devcache_spec_text(const devcache_shared_t *sh, unsigned id);
 
+/** Is every spec what its hash says? To be asked before an old index is believed. */
+int devcache_spec_sound(const devcache_shared_t *sh);
+
 #endif

@@ -5,14 +5,14 @@
  *                                ^                           ^        \--> body file
  *     response --> fill ---------+--- entry last ------------+ bytes first
  *
- * An object is a key, a variant under a spec, the caller's meta and a body. Small ones are
- * one record in a segment; of large ones the record says in which file the body lies.
+ * An object is a key, a variant under a spec, the caller's meta and a body. Small ones
+ * are one record in a segment; of large ones the record says in which file the body lies.
  *
  * Truth. The index is a hint and may be wrong in any way: after a crash, a bug, a flipped
  * bit. A lookup believes only the record it reads: magic, full key, spec, variant and
- * checksums, and for a large body the serial of its file. If the file is still the one the
- * index meant, a record that does not fit is damage, counted and forgotten. If the file
- * has been evicted meanwhile, the object is simply gone.
+ * checksums, and for a large body the serial of its file. If the file is still the one
+ * the index meant, a record that does not fit is damage, counted and forgotten. If the
+ * file has been evicted meanwhile, the object is simply gone.
  *
  * Life cycle. The parent opens the store before it forks; mapping, root and lock are
  * inherited. Each child calls child_init once. Nothing needs to be called at the end.
@@ -76,10 +76,10 @@ static apr_uint64_t default_segment(apr_uint64_t size)
 static const char *choose_sizes(devcache_store_t *s, apr_pool_t *p)
 {
     const devcache_store_conf_t *conf = &s->conf;
-    apr_uint64_t segment = conf->segment_size & ~(apr_uint64_t)(DEVCACHE_RECORD_UNIT - 1);
+    apr_uint64_t segment = conf->segment_size & ~(apr_uint64_t)4095; /* whole pages */
     apr_uint64_t objects = conf->max_objects;
 
-    if (segment == 0) {
+    if (conf->segment_size == 0) {
         segment = default_segment(conf->size);
     }
     if (segment < SEGMENT_MIN || segment > SEGMENT_MAX) {
@@ -98,10 +98,9 @@ static const char *choose_sizes(devcache_store_t *s, apr_pool_t *p)
         objects = clamp(conf->size / 8192, 4096, 16u << 20);
     }
     if (objects < OBJECTS_MIN || objects > OBJECTS_MAX) {
-        return apr_psprintf(p,
-                            "DevCacheMaxObjects: %" APR_UINT64_T_FMT
-                            " is not a number from %u to %u",
-                            objects, OBJECTS_MIN, OBJECTS_MAX);
+        return apr_psprintf(
+            p, "DevCacheMaxObjects: %" APR_UINT64_T_FMT " is not a number from %u to %u",
+            objects, OBJECTS_MIN, OBJECTS_MAX);
     }
     devcache_shared_plan(&s->sh.g, conf->size, segment, objects);
     s->record_max = clamp(segment / 16, 0, DEVCACHE_RECORD_MAX);
@@ -117,18 +116,21 @@ static const char *open_root(devcache_store_t *s, apr_pool_t *p)
 
     s->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (s->root_fd < 0 || fstat(s->root_fd, &st) != 0) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\" is not a directory that can be opened: "
-                               "%s; create it, not as a symbolic link",
+        return apr_psprintf(p,
+                            "DevCacheRoot \"%s\" is not a directory that can be opened: "
+                            "%s; create it, not as a symbolic link",
                             root, apr_strerror(errno, text, sizeof(text)));
     }
     if (st.st_uid != s->conf.uid) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\" belongs to user %lu: give it to user "
-                               "%lu, as whom the server runs",
+        return apr_psprintf(p,
+                            "DevCacheRoot \"%s\" belongs to user %lu: give it to user "
+                            "%lu, as whom the server runs",
                             root, (unsigned long)st.st_uid, (unsigned long)s->conf.uid);
     }
     if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\" can be written by others (mode %03o): "
-                               "chmod 700 it",
+        return apr_psprintf(p,
+                            "DevCacheRoot \"%s\" can be written by others (mode %03o): "
+                            "chmod 700 it",
                             root, (unsigned)st.st_mode & 0777);
     }
     return NULL;
@@ -146,12 +148,14 @@ static const char *open_lock(devcache_store_t *s, apr_pool_t *p)
                             s->conf.root, apr_strerror(errno, text, sizeof(text)));
     }
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\": lock there is not a plain file of its "
-                               "own: remove it",
+        return apr_psprintf(p,
+                            "DevCacheRoot \"%s\": lock there is not a plain file of its "
+                            "own: remove it",
                             s->conf.root);
     }
     if (geteuid() == 0 && fchown(s->lock_fd, s->conf.uid, s->conf.gid) != 0) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\": cannot give the file lock to user %lu",
+        return apr_psprintf(p,
+                            "DevCacheRoot \"%s\": cannot give the file lock to user %lu",
                             s->conf.root, (unsigned long)s->conf.uid);
     }
     return NULL;
@@ -224,8 +228,8 @@ apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild)
 /* What the request has to offer under one spec. */
 typedef struct offer_t {
     apr_uint16_t spec;
-    const char *text;           /* NULL: the index names a spec that does not exist */
-    devcache_slice_t variant;   /* data NULL: nothing under this spec may be used */
+    const char *text;         /* NULL: the index names a spec that does not exist */
+    devcache_slice_t variant; /* data NULL: nothing under this spec may be used */
     apr_uint64_t variant_hash;
 } offer_t;
 
@@ -267,12 +271,34 @@ static int fits(lookup_t *l, const devcache_entry_t *e)
     return o->variant.data && o->variant_hash == e->variant_hash;
 }
 
+static int names_in(const char *spec)
+{
+    int n = spec[0] != '\0';
+
+    for (; *spec; spec++) {
+        n += *spec == ' ';
+    }
+    return n;
+}
+
+/* Had a expired when b was stored? Then b is what the origin sent in its place. */
+static int superseded(const devcache_entry_t *a, const devcache_entry_t *b)
+{
+    return b->stored_at > a->stored_at && apr_time_sec(b->stored_at) >= a->fresh_until;
+}
+
+/* An answer that depends on less must not hide good ones that depend on more, as an error
+ * page without Vary would; but nor may a stale one stay in the way for ever after its
+ * origin has changed its Vary. */
 static int preferred(lookup_t *l, const devcache_entry_t *a, const devcache_entry_t *b)
 {
-    int a_names = offer_for(l, a->spec)->text[0] != '\0';
-    int b_names = offer_for(l, b->spec)->text[0] != '\0';
+    int a_names = names_in(offer_for(l, a->spec)->text);
+    int b_names = names_in(offer_for(l, b->spec)->text);
 
-    return a_names != b_names ? a_names : a->stored_at > b->stored_at;
+    if (superseded(a, b) || superseded(b, a)) {
+        return superseded(b, a);
+    }
+    return a_names != b_names ? a_names > b_names : a->stored_at > b->stored_at;
 }
 
 static void forget(devcache_store_t *s, const devcache_entry_t *e)
@@ -301,7 +327,8 @@ static void forget_damaged(devcache_store_t *s, const devcache_entry_t *e,
     }
 }
 
-static int is_the_one(lookup_t *l, const devcache_entry_t *e, const devcache_record_t *rec)
+static int is_the_one(lookup_t *l, const devcache_entry_t *e,
+                      const devcache_record_t *rec)
 {
     const offer_t *o = offer_for(l, e->spec);
 
@@ -315,10 +342,9 @@ static int is_the_one(lookup_t *l, const devcache_entry_t *e, const devcache_rec
 static apr_uint64_t whole_serial(const devcache_store_t *s, unsigned slot,
                                  apr_uint32_t serial)
 {
-    apr_uint64_t whole =
-        slot < s->sh.g.slots
-            ? __atomic_load_n(&s->sh.slots[slot].serial, __ATOMIC_ACQUIRE)
-            : 0;
+    apr_uint64_t whole = slot < s->sh.g.slots ? __atomic_load_n(&s->sh.slots[slot].serial,
+                                                                __ATOMIC_ACQUIRE)
+                                              : 0;
 
     return (apr_uint32_t)whole == serial ? whole : 0;
 }
@@ -455,15 +481,16 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
                                       apr_pool_t *p)
 {
     const devcache_file_t *body = &hit->where->body;
-    devcache_file_header_t header;
-    apr_uint64_t len;
-    apr_status_t rv = APR_NOTFOUND;
+    devcache_file_header_t header = {0};
+    apr_uint64_t len = 0;
+    apr_status_t rv;
     int fd;
 
     *pfile = NULL;
-    if (body->serial != 0) {
-        rv = devcache_segment_open(s, body, &fd, &header, &len);
+    if (body->serial == 0) {
+        return APR_NOTFOUND;
     }
+    rv = devcache_segment_open(s, body, &fd, &header, &len);
     if (rv == APR_SUCCESS && !is_whole_body(hit, &header, len)) {
         close(fd);
         rv = APR_EGENERAL;
@@ -476,7 +503,7 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
         devcache_shared_count(&s->sh, DEVCACHE_N_ERRORS, rv != APR_NOTFOUND);
         return rv;
     }
-    rv = apr_os_file_put(pfile, &fd, APR_FOPEN_READ | APR_FOPEN_BINARY, p);
+    rv = apr_os_file_put(pfile, &fd, APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, p);
     if (rv != APR_SUCCESS) {
         close(fd);
         return rv;

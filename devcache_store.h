@@ -84,8 +84,9 @@ typedef struct devcache_hit_t {
 } devcache_hit_t;
 
 /**
- * Find the stored variant of @a key that fits. Of several, those with a spec that names
- * more than the empty one are preferred, then the newest stored_at.
+ * Find the stored variant of @a key that fits. Of several, one that had expired when
+ * another was stored gives way to that; then the spec with most names (words with a
+ * space between them) is preferred, then the newest stored_at.
  * Magic, full key, spec, variant and checksums are verified; a damaged record is
  * forgotten and counts as not found. A found object's use is noted for eviction.
  * @param key  full canonical key bytes
@@ -100,7 +101,8 @@ apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
 /**
  * A large body as a file of the caller's own (own descriptor and position, closed with
  * @a p); bytes *poffset .. *poffset + hit->body_len belong to the body. The file's size
- * and header are checked here, its bytes are not read. APR_NOTFOUND if it has gone.
+ * and header are checked here, its bytes are not read. It can be cut short behind our
+ * back at any time: do not map it. APR_NOTFOUND if it has gone.
  */
 apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t *hit,
                                       apr_file_t **pfile, apr_off_t *poffset,
@@ -119,7 +121,7 @@ devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t
 /**
  * Add body bytes (copied). Small bodies stay in memory; beyond the store's limit they go
  * to a file of their own. @a expect is the whole length if known, else -1: a known large
- * one goes to its file at once, one that cannot fit is refused at once.
+ * one goes to its file at once, one of over a quarter of the bound is refused at once.
  * Any error ends the fill: further writes and the publication fail too.
  */
 apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
@@ -132,7 +134,7 @@ typedef struct devcache_publish_t {
     apr_time_t requested_at;  /* when the request for it was sent */
     apr_time_t stored_at;
     apr_time_t fresh_until; /* a hint for eviction and listings */
-    unsigned max_variants;  /* of this key; the least recently stored one gives way */
+    unsigned max_variants;  /* of this key, 128 at most; the one stored first gives way */
 } devcache_publish_t;
 
 /**
@@ -159,6 +161,8 @@ apr_status_t devcache_store_refresh(devcache_fill_t *f, const devcache_hit_t *hi
  * Remove every variant of @a key, now and for every fill that has begun before now.
  * A tombstone keeps them away from a later rebuild.
  * @param pcount  how many were removed; may be NULL
+ * @return APR_TIMEUP if not all were removed, as the index could not be locked; any other
+ *         error means that they are removed but the tombstone could not be written
  */
 apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
                                    apr_time_t now, unsigned *pcount);

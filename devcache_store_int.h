@@ -22,10 +22,10 @@
 
 /** A segment this process has open. */
 typedef struct devcache_open_t {
-    apr_uint64_t serial;        /* 0: empty */
+    apr_uint64_t serial; /* 0: empty */
     apr_uint64_t salt;
     int fd;
-    unsigned refs;              /* calls that are using fd now */
+    unsigned refs; /* calls that are using fd now */
 } devcache_open_t;
 
 struct devcache_store_t {
@@ -33,27 +33,27 @@ struct devcache_store_t {
     apr_pool_t *pool;
     devcache_shared_t sh;
     int root_fd;
-    int lock_fd;                /* shared flock, held as long as a process has it */
-    devcache_owner_t self;      /* this process, since child_init */
-    apr_uint64_t record_max;    /* longest record, bytes */
-    apr_uint64_t body_max;      /* longest body, bytes */
+    int lock_fd;             /* shared flock, held as long as a process has it */
+    devcache_owner_t self;   /* this process, since child_init */
+    apr_uint64_t record_max; /* longest record, bytes */
+    apr_uint64_t body_max;   /* longest body, bytes */
 
-    pthread_mutex_t open_lock;  /* the next two; never held during I/O */
+    pthread_mutex_t open_lock;                 /* the next two; never held during I/O */
     devcache_open_t open[DEVCACHE_OPEN_FILES]; /* by slot, modulo */
-    apr_uint64_t evictions_seen; /* relaxed; how far `open` is swept */
+    apr_uint64_t evictions_seen;               /* relaxed; how far `open` is swept */
 
     apr_uint64_t damaged_serial; /* relaxed; segment last reported as damaged */
 
     pthread_t rebuilder;
-    int rebuilding;             /* 1: rebuilder is to be joined */
-    int stopping;               /* atomic; tells the rebuilder to end */
+    int rebuilding; /* 1: rebuilder is to be joined */
+    int stopping;   /* atomic; tells the rebuilder to end */
 };
 
 /** Behind devcache_hit_t.where. */
 struct devcache_location_t {
-    devcache_entry_t entry;     /* as it was found */
-    devcache_file_t body;       /* of a large body; serial 0: inline */
-    apr_uint64_t body_salt;     /* of that file */
+    devcache_entry_t entry; /* as it was found */
+    devcache_file_t body;   /* of a large body; serial 0: inline */
+    apr_uint64_t body_salt; /* of that file */
 };
 
 #define DEVCACHE_LOG_ERR 3

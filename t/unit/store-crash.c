@@ -11,6 +11,8 @@
 
 #define SIZE (8 * MB)
 #define SEGMENT (256 * KB)
+#define HAMMERED (2 * MB)
+#define SMALL (64 * KB)
 #define CHILDREN 4
 #define THREADS 2
 #define KILLS 60
@@ -168,7 +170,7 @@ static void test_hammer(void)
 
     fixture_new_root();
     hammer_begin();
-    f = fixture_open(SIZE, SEGMENT, 1000);
+    f = fixture_open(HAMMERED, SMALL, 1000); /* smaller than what is published */
     ok(run_hammer(&f), "%d kills; those who were not killed end by themselves", KILLS);
     fixture_rebuild(&f);
     st = fixture_stats(&f);
@@ -186,12 +188,12 @@ static void test_hammer(void)
     is_int((long long)st.errors, 0, "no errors");
     ok(hammer_slots_agree(&f), "table, sums and directory agree");
     fixture_close(&f);
-    f = fixture_open(SIZE, SEGMENT, 1000);
+    f = fixture_open(HAMMERED, SMALL, 1000);
     is_int(f.rv, APR_SUCCESS, "it opens again");
     ok(hammer_slots_agree(&f), "all agrees after repair too");
     fixture_close(&f);
     fixture_each_file(fixture_unlink, (void *)(apr_uintptr_t) "index");
-    f = fixture_open(SIZE, SEGMENT, 1000);
+    f = fixture_open(HAMMERED, SMALL, 1000);
     fixture_rebuild(&f);
     for (i = 0; i < HAMMER_KEYS; i++) {
         snprintf(key, sizeof(key), "k%d", i);

@@ -118,9 +118,22 @@ static void test_rebuild(void (*lose)(void), apr_uint64_t size, apr_uint64_t seg
     fixture_close(&f);
 }
 
-/* Tombstones must outlive what they bury, though their segment is evicted earlier. */
+/* As if it had been evicted from probation: it goes to the main queue. */
+static void put_to_main(fixture_t *f, const char *key)
+{
+    devcache_shared_t *sh = &f->s->sh;
+    devcache_slice_t none = devcache_slice_str("");
+
+    devcache_index_ghost_add(sh, devcache_index_key_hash(sh, devcache_slice_str(key)),
+                             devcache_index_variant_hash(sh, none, none));
+    fixture_put_simple(f, key, 1, 2000, SEC(4));
+}
+
+/* A tombstone lies in the main queue, what it buries in probation's head, which stays
+ * there while the main queue is evicted several times over. */
 static void test_tombstones_outlive(void)
 {
+    apr_uint64_t evicted;
     fixture_t f;
     char key[16];
     int i, back = 0;
@@ -130,30 +143,24 @@ static void test_tombstones_outlive(void)
     for (i = 0; i < 50; i++) {
         snprintf(key, sizeof(key), "t%d", i);
         fixture_put_simple(&f, key, 1, 2000, SEC(1));
-        fixture_get(&f, key, NULL);
-        fixture_get(&f, key, NULL);
-        fixture_get(&f, key, NULL);
+        devcache_store_remove(f.s, devcache_slice_str(key), SEC(3), NULL);
     }
-    for (i = 0; i < 4000; i++) {
-        snprintf(key, sizeof(key), "u%d", i);
-        fixture_put_simple(&f, key, 1, 2000, SEC(2));
-        snprintf(key, sizeof(key), "t%d", i % 50);
-        if (i < 1900) {
-            fixture_get(&f, key, NULL);
-        } else if (i < 1950) {
-            devcache_store_remove(f.s, devcache_slice_str(key), SEC(3), NULL);
-        } else if (i % 100 == 0) {
-            fixture_close(&f);
-            delete_index();
-            f = fixture_open(4 * MB, SEGMENT, 50000);
-            fixture_rebuild(&f);
-        }
+    for (i = 0; i < 8000; i++) {
+        snprintf(key, sizeof(key), "m%d", i);
+        put_to_main(&f, key);
     }
+    evicted = fixture_stats(&f).evicted;
+    ok(evicted > 6000, "the main queue was evicted several times over: %d objects",
+       (int)evicted);
+    fixture_close(&f);
+    delete_index();
+    f = fixture_open(8 * MB, SEGMENT, 50000);
+    fixture_rebuild(&f);
     for (i = 0; i < 50; i++) {
         snprintf(key, sizeof(key), "t%d", i);
         back += fixture_get(&f, key, NULL) != FIXTURE_MISS;
     }
-    is_int(back, 0, "20 lost indexes and 2000 evictions bring nothing removed back");
+    is_int(back, 0, "no removed object comes back");
     fixture_close(&f);
 }
 
@@ -255,7 +262,7 @@ static void test_damage_closed(int cut)
     apr_size_t i;
 
     fixture_new_root();
-    f = fixture_open(4 * MB, SEGMENT, 64);
+    f = fixture_open(4 * MB, SEGMENT, 4096);
     put_two(&f);
     fixture_close(&f);
     fixture_each_file(largest, &b);
@@ -279,7 +286,7 @@ static void test_damage_closed(int cut)
         }
         close(fd);
         delete_index();
-        f = fixture_open(4 * MB, SEGMENT, 64);
+        f = fixture_open(4 * MB, SEGMENT, 4096);
         fixture_rebuild(&f);
         one = fixture_get(&f, "one", "pc");
         two = fixture_get(&f, "two", NULL);
@@ -295,6 +302,44 @@ static void test_damage_closed(int cut)
         is_int(lost, DEVCACHE_FILE_HEADER, "only in the header a flip costs it all");
     }
     free(b.bytes);
+}
+
+/* Shared memory that survived wrong: nothing of it may crash or make a wrong hit. */
+static void test_garbled_anywhere(void)
+{
+    apr_uint64_t x = 88172645463325252ull;
+    int round, wrong = 0, works = 0;
+    fixture_t f;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 4096);
+    fill_store(&f);
+    for (round = 0; round < 60; round++) {
+        apr_uint64_t *words = (apr_uint64_t *)f.s->sh.head;
+        apr_size_t n = f.s->sh.len / 8;
+        int i;
+
+        for (i = 0; i < 2000; i++) { /* densely at the head, sparsely in the entries */
+            apr_size_t most = i % 4 == 0 ? 600 : i % 4 == 1 ? 20000 : n;
+
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            words[16 + (x >> 8) % (most - 16)] = x % 5 ? x : (x >> 40) % 70;
+        }
+        pthread_mutex_init(&f.s->sh.head->alloc, NULL);
+        pthread_mutex_init(&f.s->sh.head->evict, NULL);
+        fixture_close(&f);
+        f = fixture_open(SIZE, SEGMENT, 4096);
+        fixture_rebuild(&f);
+        wrong += f.rv != APR_SUCCESS || found_all(&f) < 0;
+        fixture_put_simple(&f, "new", (unsigned)round, 500, SEC(round + 1));
+        works += fixture_get(&f, "new", NULL) == round;
+        fill_store(&f);
+    }
+    is_int(wrong, 0, "a garbled index never makes a wrong hit");
+    is_int(works, 60, "and the store works on after a new start");
+    fixture_close(&f);
 }
 
 static void replace_with_link(int dir, const char *name, void *baton)
@@ -384,6 +429,7 @@ int main(void)
     test_damage_open();
     test_damage_closed(0);
     test_damage_closed(1);
+    test_garbled_anywhere();
     test_traps();
     test_no_room_for_index();
     return done_testing();

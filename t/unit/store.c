@@ -492,6 +492,26 @@ static void test_faults(void)
     fixture_close(&f);
 }
 
+static void test_min_free(void)
+{
+    devcache_store_conf_t conf = {fixture_root, 8 * MB};
+    fixture_t f = {0};
+
+    fixture_new_root();
+    memset(fixture_logged, 0, sizeof(fixture_logged));
+    conf.min_free = ~(apr_uint64_t)0;
+    conf.uid = geteuid();
+    conf.log = fixture_log;
+    apr_pool_create_unmanaged(&f.pool);
+    is_int(devcache_store_open(&f.s, &conf, &f.error, f.pool), APR_SUCCESS,
+           "a disk that is short of room does not hinder the start");
+    is_int(fixture_put_simple(&f, "a", 1, 1000, SEC(1)), APR_ENOSPC, "nothing is stored");
+    is_int(fixture_put_simple(&f, "a", 1, 100 * KB, SEC(1)), APR_ENOSPC, "large neither");
+    is_int(fixture_usage().segments + fixture_usage().bodies, 0, "no file is made");
+    is_int(fixture_logged[6], 1, "logged once");
+    fixture_close(&f);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -509,5 +529,6 @@ int main(void)
     test_ghosts();
     test_refusals();
     test_faults();
+    test_min_free();
     return done_testing();
 }

@@ -85,7 +85,7 @@ static inline void fixture_new_root(void)
 }
 
 typedef struct fixture_usage_t {
-    apr_uint64_t bytes;         /* that the disk holds for segments and bodies */
+    apr_uint64_t bytes; /* that the disk holds for segments and bodies */
     unsigned segments, bodies;
 } fixture_usage_t;
 
@@ -182,8 +182,8 @@ typedef struct fixture_put_t {
     unsigned version;
     apr_size_t len;
     apr_time_t at;
-    apr_time_t requested_at;    /* 0: at */
-    unsigned max_variants;      /* 0: 64 */
+    apr_time_t requested_at; /* 0: at */
+    unsigned max_variants;   /* 0: 64 */
 } fixture_put_t;
 
 static inline devcache_publish_t fixture_what(const fixture_put_t *put)
@@ -261,7 +261,8 @@ static inline devcache_slice_t fixture_read_body(fixture_t *f, const devcache_hi
 #define FIXTURE_MISS (-1)
 #define FIXTURE_WRONG (-2)
 
-/* @return the version found, FIXTURE_MISS, or FIXTURE_WRONG if its bytes are not its own */
+/* @return the version found, FIXTURE_MISS, or FIXTURE_WRONG if its bytes are not its own
+ */
 static inline long fixture_get(fixture_t *f, const char *key, const char *offer)
 {
     devcache_hit_t *hit;

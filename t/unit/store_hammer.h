@@ -49,10 +49,11 @@ static inline int hammer_slots_agree(fixture_t *f)
     if (used != sh->head->used || files != sh->head->files || filling ||
         used > sh->g.size || disk.bytes > sh->g.size ||
         disk.segments + disk.bodies != files) {
-        printf("#  used %llu of %llu, files %u of %u, on disk %u, %llu bytes, filling %u\n",
-               (unsigned long long)used, (unsigned long long)sh->head->used, files,
-               sh->head->files, disk.segments + disk.bodies,
-               (unsigned long long)disk.bytes, filling);
+        printf(
+            "#  used %llu of %llu, files %u of %u, on disk %u, %llu bytes, filling %u\n",
+            (unsigned long long)used, (unsigned long long)sh->head->used, files,
+            sh->head->files, disk.segments + disk.bodies, (unsigned long long)disk.bytes,
+            filling);
         return 0;
     }
     return 1;
@@ -87,7 +88,8 @@ static inline void hammer_one_lookup(hammer_worker_t *w, unsigned k, const char 
     }
 }
 
-static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char *key, apr_size_t len)
+static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char *key,
+                                      apr_size_t len)
 {
     fixture_put_t put = {key, "", "", 0, len, SEC(1)};
     devcache_publish_t what;
@@ -108,8 +110,9 @@ static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char
     if (rv == APR_SUCCESS) {
         rv = devcache_store_fill_publish(fill, &what);
     }
-    __atomic_add_fetch(rv == APR_SUCCESS ? &hammer_board->published : &hammer_board->refused, 1,
-                       __ATOMIC_RELAXED);
+    __atomic_add_fetch(rv == APR_SUCCESS ? &hammer_board->published
+                                         : &hammer_board->refused,
+                       1, __ATOMIC_RELAXED);
     apr_pool_destroy(p);
     free(body);
 }
@@ -124,9 +127,9 @@ static inline void hammer_one_remove(hammer_worker_t *w, unsigned k, const char 
         return;
     }
     seen = __atomic_load_n(&hammer_board->removed[k], __ATOMIC_SEQ_CST);
-    while (seen < upto && !__atomic_compare_exchange_n(&hammer_board->removed[k], &seen, upto, 0,
-                                                       __ATOMIC_SEQ_CST,
-                                                       __ATOMIC_SEQ_CST)) {
+    while (seen < upto &&
+           !__atomic_compare_exchange_n(&hammer_board->removed[k], &seen, upto, 0,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
         ;
     }
 }
