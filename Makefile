@@ -66,12 +66,13 @@ shipped := $(SRC:%.c=$(BUILD)/obj/%.o)
 testing := $(SRC:%.c=$(BUILD)/testing/%.o)
 
 # --- build -----------------------------------------------------------------------------
-.PHONY: all units bench test check demo show lint install uninstall clean help FORCE
+.PHONY: all units bench-programs test check demo show lint install uninstall clean help
+.PHONY: FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/mod_devcache.so $(TOOLS:%=$(BUILD)/%)  ## the module and its tools
 units: $(UNITS:%=$(BUILD)/unit-%)
-bench: $(BENCH:%=$(BUILD)/bench-%)                   ## comparison programs
+bench-programs: $(BENCH:%=$(BUILD)/bench-%) $(BUILD)/bench-mod_null.so
 
 $(BUILD)/mod_devcache.so: $(shipped) $(BUILD)/exports
 $(BUILD)/testing/mod_devcache.so: $(testing) $(BUILD)/exports
@@ -96,7 +97,9 @@ $(BUILD)/testing/%.o: %.c $(BUILD)/flags
 $(BUILD)/unit-%: t/unit/%.c $(BUILD)/testing/libdevcache.a
 	$(Q)$(COMPILE) $(TESTING) -I. $(DEPS) -o $@ $< $(BUILD)/testing/libdevcache.a $(LIBS)
 $(BUILD)/bench-%: bench/%.c $(BUILD)/libdevcache.a
-	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS)
+	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS) -lm
+$(BUILD)/bench-mod_null.so: bench/null/mod_null.c $(BUILD)/flags
+	$(Q)$(COMPILE) $(HTTPD_INC) $(DEPS) -shared -o $@ $<
 $(TOOLS:%=$(BUILD)/%): $(BUILD)/%: tools/%.c $(BUILD)/libdevcache.a
 	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS)
 
@@ -128,8 +131,31 @@ demo:                                   ## see it work (CHECK=1: unattended)
 show: all
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) tools/demo $(if $(CHECK),--check)
 
+# --- compare ---------------------------------------------------------------------------
+# docs/bench.md tells what is measured and how. On a quiet machine: ROUNDS=9 DURATION=3.
+BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices
+.PHONY: $(BENCHES)
+bench: COMPARE = hits                   ## hits: SIZES= PEERS= LOAD=paced ROUNDS=
+bench-miss: COMPARE = misses            ## misses that are stored
+bench-scale: COMPARE = scale            ## few and many objects: OBJECTS=
+bench-restart: COMPARE = restart        ## how soon it is warm again: OBJECTS=
+bench-eviction: COMPARE = eviction      ## the store alone: hit ratio beside LRU
+bench-devices: COMPARE = devices        ## the classifier alone: CORPORA=
+bench-eviction bench-devices: NEED = build
+
+$(BENCHES):
+	tools/packages.sh $(or $(NEED),bench)
+	$(MAKE) compare-$(COMPARE)
+compare-eviction: $(BUILD)/bench-eviction $(BUILD)/bench-store
+	$(BUILD)/bench-eviction
+	dir=$$(mktemp -d) && $(BUILD)/bench-store $$dir && rmdir $$dir
+compare-devices: $(BUILD)/bench-devices
+	$(BUILD)/bench-devices $(CORPORA)
+compare-%: all bench-programs
+	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) bench/run $*
+
 # --- lint ------------------------------------------------------------------------------
-C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c tools/*.c)
+C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c bench/*/*.c tools/*.c)
 LINT    = lint-format lint-cppcheck lint-tidy lint-analyzer
 have    = @if command -v $1 >/dev/null; then echo "$2"; $2; else echo "$1: not here"; fi
 
@@ -184,4 +210,4 @@ clean:                                  ## remove what was built
 	rm -rf build build-san compile_commands.json
 
 help:                                   ## V=1 WERROR=1 CC=clang go with any
-	@sed -n 's/^\([a-z_.]*\):[^#]*##  *\(.*\)/  \1	\2/p' Makefile | expand -t26
+	@sed -n 's/^\([a-z_.-]*\):[^#]*##  *\(.*\)/  \1	\2/p' Makefile | expand -t26

@@ -235,9 +235,16 @@ void devcache_reply_insert_error(request_rec *r)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
 
-    if (x && !r->main) {
-        ap_add_output_filter_handle(reply_filter, x, r, r->connection);
+    if (!x || r->main) {
+        return;
     }
+    if (r->status == HTTP_RANGE_NOT_SATISFIABLE && x->age >= 0) {
+        /* RFC 9110, section 15.5.17; httpd's own page does not say it. */
+        apr_table_setn(r->err_headers_out, "Content-Range",
+                       apr_psprintf(r->pool, "bytes */%" APR_UINT64_T_FMT,
+                                    (apr_uint64_t)x->hit->body_len));
+    }
+    ap_add_output_filter_handle(reply_filter, x, r, r->connection);
 }
 
 void devcache_reply_register(void)

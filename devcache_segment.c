@@ -179,6 +179,30 @@ apr_status_t devcache_segment_create(devcache_store_t *s, const devcache_file_t 
 
 /* ---- opening -------------------------------------------------------------- */
 
+/* Say once that files cannot be read, and once that it is over. One process may lack the
+ * descriptors that others have, so only who has failed can tell. Files that are gone or
+ * damaged are another matter. */
+static apr_status_t opened(devcache_store_t *s, apr_status_t rv)
+{
+    int trouble = rv != APR_SUCCESS && rv != APR_NOTFOUND && rv != APR_EGENERAL;
+
+    if (!s->sh.head || (!trouble && rv != APR_SUCCESS) ||
+        __atomic_load_n(&s->read_failed, __ATOMIC_RELAXED) == trouble) {
+        return rv;
+    }
+    __atomic_store_n(&s->read_failed, trouble, __ATOMIC_RELAXED);
+    if (__atomic_exchange_n(&s->sh.head->read_trouble, (apr_uint32_t)trouble,
+                            __ATOMIC_RELAXED) != (apr_uint32_t)trouble) {
+        devcache_store_say(s, trouble ? DEVCACHE_LOG_ERR : DEVCACHE_LOG_NOTICE,
+                           trouble ? 208 : 209, rv,
+                           trouble ? "store: cannot read below \"%s\"; the origin is asked "
+                                     "instead"
+                                   : "store: reading below \"%s\" works again",
+                           s->conf.root);
+    }
+    return rv;
+}
+
 static apr_status_t verify_file(const devcache_store_t *s, const devcache_file_t *file,
                                 int fd, devcache_file_header_t *header, apr_uint64_t *len)
 {
@@ -199,7 +223,7 @@ static apr_status_t verify_file(const devcache_store_t *s, const devcache_file_t
     return APR_SUCCESS;
 }
 
-apr_status_t devcache_segment_open(const devcache_store_t *s, const devcache_file_t *file,
+apr_status_t devcache_segment_open(devcache_store_t *s, const devcache_file_t *file,
                                    int *pfd, devcache_file_header_t *header,
                                    apr_uint64_t *len)
 {
@@ -213,15 +237,17 @@ apr_status_t devcache_segment_open(const devcache_store_t *s, const devcache_fil
     devcache_segment_name(name, file->kind, file->serial);
     fd = openat(s->root_fd, name, flags);
     if (fd < 0) {
-        return errno == ENOENT ? APR_NOTFOUND : errno;
+        return opened(s, errno == ENOENT  ? APR_NOTFOUND
+                         : errno == ELOOP ? APR_EGENERAL /* a symbolic link */
+                                          : errno);
     }
     rv = verify_file(s, file, fd, header, len);
     if (rv != APR_SUCCESS) {
         close(fd);
-        return rv;
+    } else {
+        *pfd = fd;
     }
-    *pfd = fd;
-    return APR_SUCCESS;
+    return opened(s, rv);
 }
 
 static int gone(const devcache_store_t *s, unsigned place)

@@ -48,7 +48,7 @@ apr_status_t devcache_segment_write(devcache_store_t *s, int fd, const void *dat
  * Open a file and verify that it is a plain one, ours, and what its name says.
  * @param len  set to the file's size, header included
  */
-apr_status_t devcache_segment_open(const devcache_store_t *s, const devcache_file_t *file,
+apr_status_t devcache_segment_open(devcache_store_t *s, const devcache_file_t *file,
                                    int *pfd, devcache_file_header_t *header,
                                    apr_uint64_t *len);
 

@@ -43,6 +43,7 @@ struct devcache_store_t {
     apr_uint64_t evictions_seen;               /* relaxed; how far `open` is swept */
 
     apr_uint64_t damaged_serial; /* relaxed; segment last reported as damaged */
+    int read_failed;             /* relaxed; 1: this process could not read a file */
 
     pthread_t rebuilder;
     int rebuilding; /* 1: rebuilder is to be joined */

@@ -56,7 +56,7 @@ static apr_hash_t *stores;
 
 static void log_store(int level, int tag, apr_status_t rv, const char *msg)
 {
-    ap_log_error(APLOG_MARK, level, rv, ap_server_conf, "DC%04d: store: %s", tag, msg);
+    ap_log_error(APLOG_MARK, level, rv, ap_server_conf, "DC%04d: %s", tag, msg);
 }
 
 static void store_conf(const devcache_server_t *server, devcache_store_conf_t *conf,

@@ -1,9 +1,11 @@
 #!/bin/bash
 # Install the Debian or Ubuntu packages that a make target lacks:
-#   tools/packages.sh build|test|demo|lint|ci
+#   tools/packages.sh build|test|demo|lint|bench|ci
 # Says which, asks nothing, and does nothing where all are there. apache2-bin and
 # apache2-dev hold the server and its headers without the system service that the
 # package apache2 would start. On other systems it names the packages and stops.
+# bench: nginx and Varnish bring services too, so those two are not installed but unpacked
+# below build/peers, unless the system has them; what they need is installed.
 set -euo pipefail
 
 build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-dev
@@ -11,11 +13,12 @@ build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-
 demo="$build apache2-bin"
 test="$demo curl"
 lint="$build cppcheck clang-tidy clang-format"
+bench="$demo libcrypt1 libjemalloc2 libssl3 zlib1g"
 ci="$test $lint clang libclang-rt-14-dev"
 
 case ${1:-} in
-    build | test | demo | lint | ci) wanted=${!1} ;;
-    *) echo "usage: $0 build|test|demo|lint|ci" >&2; exit 2 ;;
+    build | test | demo | lint | bench | ci) wanted=${!1} ;;
+    *) echo "usage: $0 build|test|demo|lint|bench|ci" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -33,17 +36,32 @@ for package in $wanted; do
     state=$(dpkg-query -W -f='${db:Status-Status}\n' "$package" 2>/dev/null || true)
     [[ $state == *installed* && $state != *not-installed* ]] || lacking+=("$package")
 done
-(( ${#lacking[@]} )) || exit 0
-
-root=()
-if (( EUID )); then
-    if ! command -v sudo >/dev/null; then
-        echo "To be done by root: apt-get install ${lacking[*]}" >&2
-        exit 1
+if (( ${#lacking[@]} )); then
+    root=()
+    if (( EUID )); then
+        if ! command -v sudo >/dev/null; then
+            echo "To be done by root: apt-get install ${lacking[*]}" >&2
+            exit 1
+        fi
+        root=(sudo)
     fi
-    root=(sudo)
+    echo "Installing: $(printf '%s\n' "${lacking[@]}" | sort -u | tr '\n' ' ')"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q update
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q -y --no-install-recommends install "${lacking[@]}"
 fi
-echo "Installing: $(printf '%s\n' "${lacking[@]}" | sort -u | tr '\n' ' ')"
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q update
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -y --no-install-recommends install "${lacking[@]}"
+[[ $1 == bench ]] || exit 0
+
+peers=$(cd "$(dirname "$0")/.." && pwd)/build/peers
+lacking=()
+[[ -x /usr/sbin/nginx || -x $peers/usr/sbin/nginx ]] || lacking+=(nginx)
+[[ -x /usr/sbin/varnishd || -x $peers/usr/sbin/varnishd ]] || lacking+=(varnish)
+(( ${#lacking[@]} )) || exit 0
+echo "Unpacking below build/peers: ${lacking[*]}"
+mkdir -p "$peers"
+cd "$peers"
+apt-get -q -o APT::Sandbox::User=root download "${lacking[@]}"
+for package in *.deb; do
+    dpkg-deb -x "$package" .
+    rm "$package"
+done

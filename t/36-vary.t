@@ -1,0 +1,122 @@
+# t/36-vary.t. Which requests share a variant (RFC 9111, section 4.1): values that mean the same
+# in another spelling do, all others do not; a URL's variants grow, are bounded, and none
+# hides the others.
+# mpm: any
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use DevCache::Test;
+use DevCache::Told;
+
+my $t = DevCache::Test->start(<<'CONF');
+<Location "/">
+    DevCache On
+    DevCacheVaryDevice Off
+    DevCacheStatusHeader On
+</Location>
+<Location "/three/">
+    DevCacheMaxVariants 3
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+my $site = DevCache::Told->new($t);
+sub ask { return $site->ask(@_) }
+sub varies { return [200, 'Cache-Control' => 'max-age=60', map { (Vary => $_) } @_] }
+sub status_of { return $_[0]->header('Cache-Status') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1 : undef }
+
+# Lines of a field in a request: none, one, several.
+sub lines { my ($name, $values) = @_; return map { ($name => $_) } ref $values ? @$values : $values }
+sub shown { return ref $_[0] ? join ' | ', @{ $_[0] } : defined $_[0] ? "'$_[0]'" : 'none' }
+
+# Each group is one variant, and no two groups are.
+my %groups = (
+    'Accept-Encoding' => [
+        ['gzip, deflate, br', 'gzip,deflate,br', 'br , deflate,gzip', 'GZIP, Deflate, bR', 'gzip;q=1, deflate;q=1.000, br;q=1.',
+            'gzip ; q=1.0, deflate, br', 'x-gzip, deflate, br', ',gzip,, deflate, br,', 'gzip, deflate, gzip, br',
+            ['gzip', 'deflate, br'], ['br', '', 'deflate', 'gzip']],
+        ['gzip, br;q=0.5', 'br;q=0.5, gzip', 'br;q=0.50,gzip;q=1.0', 'gzip,br;Q=0.500', 'br; q=0.5, x-gzip'],
+        ['gzip', 'gzip;q=1', 'x-gzip'], ['br'], ['gzip;q=0.5'], ['gzip, deflate'], ['gzip;q=0'],
+        ['gzip;q=0, deflate, br', 'br, gzip;q=0.000, deflate'],
+        ['*'], ['*;q=0'], ['gzip, *;q=0', '*;q=0.0, gzip'], ['identity'], ['gzip, identity;q=0'],
+        [''], [undef],
+        # what is malformed is what it is
+        ['gzip;q=2'], ['gzip;q=x'], ['gzip;q=-1'], ['gzip;level=9'], ['gzip deflate'], ['gzip;q=0.5555'],
+        ['gzip, gzip;q=0.5'], ['"gzip"'], ['gz ip'],
+    ],
+    'Accept-Language' => [
+        ['en-GB, en;q=0.8, de;q=0.5', 'EN-gb,en;q=0.80,de;q=0.500', 'de;q=0.5, en-GB;q=1.0, en;q=0.8',
+            ['en-GB', 'de;q=0.5', 'en;q=0.8']],
+        ['en, de', 'de, en', ['en', 'de']],
+        ['en-GB'], ['en', 'en;q=1'], ['de'], ['en-GB, en'], ['en;q=0.8'], ['en, de;q=0.8'], ['de, en;q=0.8'],
+        ['*'], ['en, *;q=0.1'], [''], [undef], ['en_GB'], ['en;q=11'], ['en;x'],
+    ],
+    # of others no more is known than that they are lists
+    'X-Own' => [
+        ['a, b', 'a,b', "a\t, \tb", ['a', 'b']], ['b, a'], ['A, b'], ['a b'], ['a'], ['a,,b'],
+        ['"a, b"'], ['"a,b"'], [''], [undef],
+    ],
+    # httpd joins lines by a comma, whatever the field; so the origin sees them
+    'Cookie' => [['a=1; b=2'], ['b=2; a=1'], ['a=1'], ['a=1, b=2', ['a=1', 'b=2']], [undef]],
+);
+for my $name (sort keys %groups) {
+    my ($path, $vary) = ("/group/$name", varies(uc $name));
+    my %body;
+    for my $group (@{ $groups{$name} }) {
+        my $first = ask($path, $vary, lines($name, $group->[0]));
+        is $first->{fetches}, 1, "$name, " . shown($group->[0]) . ': a variant of its own';
+        for my $value (@$group) {
+            my $res = ask($path, $vary, lines($name, $value));
+            is $res->{body}, $first->{body}, "$name, " . shown($value) . ': has it';
+            is $res->{fetches}, 0, '… from the cache';
+        }
+        $body{ $first->{body} } = 1;
+    }
+    is scalar(keys %body), @{ $groups{$name} }, "$name: as many pages as meanings";
+}
+
+# The list of names grows. What is stored by fewer stays, and is used for those whom it fits.
+my @growing = (['X-A'], ['X-A, X-B'], ['x-b', 'X-C', 'X-A']);
+my @who = map { ['X-A' => $_, 'X-B' => $_, 'X-C' => $_] } 0 .. 2;
+is status_of(ask('/grows', varies(@{ $growing[0] }), @{ $who[0] })), 'fwd=uri-miss', 'the first of a URL';
+is status_of(ask('/grows', varies(@{ $growing[$_] }), @{ $who[$_] })), 'fwd=vary-miss', "stored by $_ more" for 1, 2;
+is status_of(ask('/grows', undef, @{ $who[$_] })), 'hit', "number $_ is a hit" for 0 .. 2;
+is status_of(ask('/grows', undef, 'X-A' => 0, 'X-B' => 9)), 'hit', 'where X-A alone counts, X-B does not';
+is status_of(ask('/grows', varies(@{ $growing[2] }), @{ $who[2] }, 'X-C' => 9)), 'fwd=vary-miss',
+    'where it counts it does';
+
+# An answer without Vary for a URL that had it: others keep theirs.
+my %own = map { $_ => ask('/orphans', varies('X-A'), 'X-A' => $_)->{body} } 1 .. 3;
+my $plain = ask('/orphans', [404, 'Cache-Control' => 'max-age=60', ':body' => 'nothing here'], 'X-A' => 4);
+is $plain->{body}, 'nothing here', 'an answer without Vary';
+is ask('/orphans', [500], 'X-A' => $_)->{body}, $own{$_}, "variant $_ is still there" for 1 .. 3;
+is ask('/orphans', [500], 'X-A' => 5)->{body}, 'nothing here', 'it is for who has none';
+is ask('/orphans', [500])->{body}, 'nothing here', 'or says nothing';
+
+# Never more of one URL than DevCacheMaxVariants, the newest of them, and other URLs untouched.
+ask('/three/other', varies('X-A'), 'X-A' => $_) for 1 .. 3;
+for my $n (1 .. 12) {
+    ask('/three/p', varies('X-A'), 'X-A' => $n);
+    is ask('/three/p', [500], 'X-A' => $n)->{fetches}, 0, "variant $n of 12 is stored";
+}
+my @there = grep { !ask('/three/p', [200, 'Cache-Control' => 'no-store'], 'X-A' => $_)->{fetches} } 1 .. 12;
+is "@there", '10 11 12', 'the last three are there';
+is ask('/three/other', [500], 'X-A' => $_)->{fetches}, 0, "another URL has its variant $_" for 1 .. 3;
+
+# Vary: * is never stored, and leaves what is.
+my $kept = ask('/star', varies('X-A'), 'X-A' => 1)->{body};
+ask('/star', varies('*'), 'X-A' => 2) for 1 .. 2;
+is ask('/star', varies('X-A, *'), 'X-A' => 2)->{fetches}, 1, 'Vary: * is not stored';
+is ask('/star', [500], 'X-A' => 1)->{body}, $kept, 'nor does it hide what was';
+
+# A 304 that widens Vary makes a narrower variant of the stored one.
+ask('/widened', [200, 'Cache-Control' => 'max-age=10', ETag => '"w"', ':body' => 'w'], 'X-A' => 1);
+is ask('/widened', [500], 'X-A' => 2)->{fetches}, 0, 'for all';
+$t->clock_advance(11);
+ask('/widened', [304, 'Cache-Control' => 'max-age=10', ETag => '"w"', Vary => 'X-A'], 'X-A' => 1);
+is ask('/widened', [500], 'X-A' => 1)->{body}, 'w', 'a 304 with Vary: X-A: for 1 it is fresh';
+is ask('/widened', [200, ':body' => 'x'], 'X-A' => 2)->{fetches}, 1, 'not for 2';
+
+$t->finish;
+done_testing;
