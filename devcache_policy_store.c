@@ -22,8 +22,9 @@
  * origin's count from generation, as the RFC has it.
  */
 
-#define PLAIN_MAX_BYTES 4096 /* of a request header that no origin is likely to refuse   \
-                              */
+#define PLAIN_MAX_BYTES                                                                  \
+    4096 /* of a request header that no origin is likely to refuse                       \
+          */
 #define HEADERS_MAX_BYTES (64 * 1024)
 #define HEADERS_MAX_LINES 200
 #define LIFETIME_MAX apr_time_from_sec(DEVCACHE_FIELD_DELTA_MAX)

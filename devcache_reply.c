@@ -131,7 +131,8 @@ static void show_status(request_rec *r, const devcache_exchange_t *x)
         value = apr_pstrcat(r->pool, value, "; detail=", quoted(x->device.klass, r->pool),
                             NULL);
     }
-    apr_table_mergen(r->headers_out, "Cache-Status", value);
+    /* A line of its own: merged into the first one it would stand before later ones. */
+    apr_table_addn(r->headers_out, "Cache-Status", value);
 }
 
 /* ---- invalidation, RFC 9111 section 4.4

@@ -193,12 +193,12 @@ static apr_status_t opened(devcache_store_t *s, apr_status_t rv)
     __atomic_store_n(&s->read_failed, trouble, __ATOMIC_RELAXED);
     if (__atomic_exchange_n(&s->sh.head->read_trouble, (apr_uint32_t)trouble,
                             __ATOMIC_RELAXED) != (apr_uint32_t)trouble) {
-        devcache_store_say(s, trouble ? DEVCACHE_LOG_ERR : DEVCACHE_LOG_NOTICE,
-                           trouble ? 208 : 209, rv,
-                           trouble ? "store: cannot read below \"%s\"; the origin is asked "
-                                     "instead"
-                                   : "store: reading below \"%s\" works again",
-                           s->conf.root);
+        devcache_store_say(
+            s, trouble ? DEVCACHE_LOG_ERR : DEVCACHE_LOG_NOTICE, trouble ? 208 : 209, rv,
+            trouble ? "store: cannot read below \"%s\"; the origin is asked "
+                      "instead"
+                    : "store: reading below \"%s\" works again",
+            s->conf.root);
     }
     return rv;
 }

@@ -253,8 +253,8 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
                : AP_FILTER_ERROR;
 }
 
-/* Many handlers leave the end of their response to httpd, which adds it when all hooks are
- * done, and what they have written may be held back until then. Here it ends with the
+/* Many handlers leave the end of their response to httpd, which adds it when all hooks
+ * are done, and what they have written may be held back until then. Here it ends with the
  * handler, while it is known what it is. */
 static int end_response(request_rec *r)
 {

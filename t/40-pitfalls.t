@@ -160,7 +160,8 @@ fetched('E8: DevCacheMaxTTL 1', '/max/p');
 cached('E8: DevCacheMinTTL 600', '/min/p');
 
 # E9: must-revalidate, while somebody else's validation is under way.
-my $must = [200, 'Cache-Control' => 'max-age=1, must-revalidate', ETag => '"m"', ':body' => 'old'];
+my $must = [200, 'Cache-Control' => 'max-age=1, must-revalidate', ETag => '"m"',
+    ':body' => 'old'];
 fetched('E9: stored', '/must', $must);
 $t->clock_advance(2);
 my $slow = $site->send_req('/must', [@$must[0 .. 4], ':body' => 'new', ':hold' => 'E9']);
@@ -195,7 +196,8 @@ for (@unsafe) {
     fill_variants('/item');
     my $here = 'http://127.0.0.1:' . $t->port;
     my @answer = map { s/^HERE/$here/r } @$answer;
-    ask($path, \@answer, ':method' => $method, ':body' => 'q', 'Accept-Language' => 'fr', @headers);
+    ask($path, \@answer, ':method' => $method, ':body' => 'q', 'Accept-Language' => 'fr',
+        @headers);
     gone("E11: $name", '/item');
 }
 fill_variants('/item');
@@ -223,7 +225,8 @@ ask('/wild/p');
 fetched("E14: and without it, @$_", '/wild/p', undef, @$_) for @control;
 
 # E17: how long a dead origin's pages are served.
-fetched('E17: stale-if-error=30', '/sie', [200, 'Cache-Control' => 'max-age=1, stale-if-error=30']);
+fetched('E17: stale-if-error=30', '/sie', [200,
+    'Cache-Control' => 'max-age=1, stale-if-error=30']);
 fetched('E17: must-revalidate', '/sie-must',
     [200, 'Cache-Control' => 'max-age=1, must-revalidate, stale-if-error=30']);
 $t->clock_advance(20);
@@ -331,7 +334,8 @@ is cached('E48: then the new one', '/swr')->{body}, 'new', 'E48: from the cache'
 # E27b: what is forbidden is forbidden on hits too.
 fetched('E27b: a page', '/rules/p');
 cached('E27b: stored', '/rules/p');
-is ask('/rules/p', undef, 'X-Ban' => 'yes')->{status}, 403, 'E27b: RewriteRule [F] holds on a hit';
+is ask('/rules/p', undef, 'X-Ban' => 'yes')->{status}, 403,
+    'E27b: RewriteRule [F] holds on a hit';
 fetched('E27b: members', '/members/p', undef, Cookie => 'member=yes');
 cached('E27b: stored', '/members/p', undef, Cookie => 'member=yes');
 is ask('/members/p')->{status}, 403, 'E27b: Require holds on a hit';

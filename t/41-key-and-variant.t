@@ -70,13 +70,17 @@ sub by { return [200, 'Cache-Control' => 'max-age=60', map { (Vary => $_) } @_] 
 my @names = ('X-Class', 'x_class', 'CloudFront-Is-Mobile-Viewer', 'CloudFront_Is_Mobile-Viewer');
 my $desktop = fetched('a desktop', '/class', undef, 'User-Agent' => PC);
 for my $name (@names) {
-    is cached("$name from a client", '/class', undef, 'User-Agent' => PC, $name => 'mobile')->{body},
+    is cached("$name from a client", '/class', undef, 'User-Agent' => PC,
+        $name => 'mobile')->{body},
         $desktop->{body}, 'does not choose the page';
-    ask("/class?$name", undef, 'User-Agent' => PHONE, $name => 'x', Connection => $name);
-    my $seen = $site->last_request->[2];
-    is $seen->{'x-class'}, 'mobile', "nor does $name, also named by Connection, reach the origin";
-    is $seen->{'cloudfront-is-mobile-viewer'}, 'true', 'nor its like';
-    ok !grep({ /_/ } keys %$seen), 'in no other spelling';
+    for my $connection (undef, $name) {
+        ask("/class?$name", [200], 'User-Agent' => PHONE, $name => 'x',
+            Connection => $connection);
+        my $seen = $site->last_request->[2];
+        is $seen->{'x-class'}, 'mobile', 'nor what the origin sees, named by Connection or not';
+        is $seen->{'cloudfront-is-mobile-viewer'}, 'true', 'nor its like';
+        ok !grep({ /_/ } keys %$seen), 'in no other spelling';
+    }
 }
 fetched('a phone', '/class', undef, 'User-Agent' => PHONE);
 cached('a cookie that names a class chooses it', '/class', undef, 'User-Agent' => PC,
@@ -94,8 +98,10 @@ cached('what it leaves equal is one variant', '/folded/p', $by_lang, 'Accept-Lan
 fetched('what differs is another', '/folded/p', $by_lang, 'Accept-Language' => 'de-DE');
 
 # 3. No value can imitate the border between two, or another field's place.
-my @pairs = ([a => 'b'], ['a, b' => undef], [undef, 'a, b'], ['a,' => 'b'], [undef, 'ab'], ['' => 'ab'],
-    ['ab' => ''], ['a b' => ''], ["a\tb" => ''], ['4:ab' => ''], ['mobile' => '@device'], ['-' => '']);
+my @pairs = ([a => 'b'], ['a, b' => undef], [undef, 'a, b'], ['a,' => 'b'], [undef, 'ab'],
+    ['' => 'ab'],
+    ['ab' => ''], ['a b' => ''], ["a\tb" => ''], ['4:ab' => ''], ['mobile' => '@device'],
+        ['-' => '']);
 my %body;
 for my $round (0, 1) {
     for my $pair (@pairs) {
@@ -162,8 +168,10 @@ cached('the one by more names too', '/deep', undef, 'X-A' => 3, 'X-B' => 1);
 
 # 7. Hosts. Each of these gets what was made for it: the page has the Host that was sent.
 my $port = $t->port;
-my @hosts = ("a.example:$port", 'a.example', "A.Example:$port", "a.example.:$port", 'a.example:81',
-    'a.example:080', 'A.EXAMPLE', "b.example:$port", 'unknown', '[::1]', '127.0.0.1', "127.0.0.1:$port");
+my @hosts = ("a.example:$port", 'a.example', "A.Example:$port", "a.example.:$port",
+    'a.example:81',
+    'a.example:080', 'A.EXAMPLE', "b.example:$port", 'unknown', '[::1]', '127.0.0.1',
+        "127.0.0.1:$port");
 my %page;
 for my $round (0, 1) {
     for my $host (@hosts) {
@@ -174,12 +182,15 @@ for my $round (0, 1) {
             if $res->{fetches};
     }
 }
-is scalar(keys %{ { reverse %page } }), scalar(keys %page), 'hosts that differ have pages that do';
+is scalar(keys %{ { reverse %page } }), scalar(keys %page),
+    'hosts that differ have pages that do';
 cached('capitals are the same host', '/host', undef, Host => uc "a.example:$port");
 my $c = $t->client;
 $c->send_raw("GET http://a.example:$port/host HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-is $c->expect('GET')->response->{body}, $page{"a.example:$port"}, 'absolute-form: its host counts';
-for my $bad ('a b', 'a/b', 'a@b', 'a,b', '', 'a%00b', 'a\\b', "a.example:$port:1", 'a.example:x') {
+is $c->expect('GET')->response->{body}, $page{"a.example:$port"},
+    'absolute-form: its host counts';
+for my $bad ('a b', 'a/b', 'a@b', 'a,b', '', 'a%00b', 'a\\b', "a.example:$port:1",
+    'a.example:x') {
     my $res = ask('/host', undef, Host => $bad);
     ok $res->{status} == 400 || !grep({ $res->{body} eq $_ } values %page),
         "Host: '$bad' is refused or on its own";
@@ -193,11 +204,15 @@ like $c->expect('GET')->response->{status}, qr/^(?:200|400)$/, 'none, with HTTP/
 
 # 9. Queries.
 my %query = (
-    sort => ['b=2&a=1', ['a=1&b=2', '&a=1&&b=2&'], ['a=1&b=3', 'a=1', 'a=1&b=2&c=', 'a=1;b=2', 'a=1%26b=2', 'A=1&b=2']],
-    allow => ['id=7&x=1', ['id=7', 'x=2&id=7', 'id=7&utm_source=y'], ['id=8', 'ID=7', 'id=7&id=8', 'id=7;id=8']],
-    deny => ['id=7&utm_a=1', ['id=7', 'utm_b=&id=7'], ['id=7&utm', 'id=7;utm_a=1', 'id=7&UTM_a=1', 'id=7&x=utm_a']],
+    sort => ['b=2&a=1', ['a=1&b=2', '&a=1&&b=2&'], ['a=1&b=3', 'a=1', 'a=1&b=2&c=', 'a=1;b=2',
+        'a=1%26b=2', 'A=1&b=2']],
+    allow => ['id=7&x=1', ['id=7', 'x=2&id=7', 'id=7&utm_source=y'],
+        ['id=8', 'ID=7', 'id=7&id=8', 'id=7;id=8']],
+    deny => ['id=7&utm_a=1', ['id=7', 'utm_b=&id=7'], ['id=7&utm', 'id=7;utm_a=1', 'id=7&UTM_a=1',
+        'id=7&x=utm_a']],
     ignore => ['a=1', ['', 'a=2', 'b;c', 'x' x 3000], []],
-    plain => ['a=1&b=2', ['a=1&b=2'], ['b=2&a=1', 'a=1&b=2&', 'a=1&&b=2', 'a=1%26b=2', 'a=1;b=2', '']],
+    plain => ['a=1&b=2', ['a=1&b=2'], ['b=2&a=1', 'a=1&b=2&', 'a=1&&b=2', 'a=1%26b=2', 'a=1;b=2',
+        '']],
 );
 for my $rule (sort keys %query) {
     my ($first, $same, $other) = @{ $query{$rule} };
@@ -241,7 +256,8 @@ is $t->counters->{'reason_override-header'}, 2 * @override, 'each was counted';
 
 # 11. A GET or HEAD with a body.
 for my $method (qw(GET HEAD)) {
-    fetched("$method with a body", "/fat/$method", undef, ':method' => $method, ':body' => 'a=evil');
+    fetched("$method with a body", "/fat/$method", undef, ':method' => $method,
+        ':body' => 'a=evil');
     fetched('is not stored', "/fat/$method");
     fetched("chunked $method", "/fat/$method", undef, ':method' => $method,
         'Transfer-Encoding' => 'chunked', ':body' => "1\r\nx\r\n0\r\n\r\n");
@@ -251,12 +267,17 @@ for my $method (qw(GET HEAD)) {
 
 # 12. Malformed request fields do not get past the cache.
 fetched('a page', '/malformed');
-my @malformed = ('Accept-Encoding' => 'gzip;q=', 'Accept-Encoding' => ';;,=', 'Accept-Encoding' => "\xff\xfe",
-    'Accept-Language' => 'en;q=2;q=x', 'Accept-Language' => ',' x 500, Cookie => ';=;"\\', Cookie => '=' x 2000,
-    'If-None-Match' => '"unclosed', 'If-Modified-Since' => 'yesterday', Accept => '*/', Pragma => '=',
-    'Cache-Control' => 'max-stale=x', 'Cache-Control' => ',=,"', 'Cache-Control' => 'no-cachex, xno-store');
+my @malformed = ('Accept-Encoding' => 'gzip;q=', 'Accept-Encoding' => ';;,=',
+    'Accept-Encoding' => "\xff\xfe",
+    'Accept-Language' => 'en;q=2;q=x', 'Accept-Language' => ',' x 500, Cookie => ';=;"\\',
+        Cookie => '=' x 2000,
+    'If-None-Match' => '"unclosed', 'If-Modified-Since' => 'yesterday', Accept => '*/',
+        Pragma => '=',
+    'Cache-Control' => 'max-stale=x', 'Cache-Control' => ',=,"',
+        'Cache-Control' => 'no-cachex, xno-store');
 while (my ($name, $value) = splice @malformed, 0, 2) {
-    cached("$name: " . substr($value, 0, 12) =~ s/[^ -~]/?/gr, '/malformed', undef, $name => $value);
+    cached("$name: " . substr($value, 0, 12) =~ s/[^ -~]/?/gr, '/malformed', undef,
+        $name => $value);
 }
 
 $t->finish;

@@ -87,7 +87,8 @@ once('nothing said, Header set Cache-Control', '/set/', [200]);
 once('Set-Cookie, DevCacheStoreSetCookie On', '/cookies/', fresh('Set-Cookie' => 'a=1'));
 never('Pragma: no-cache of the origin and nothing else', '/p', [200, Pragma => 'no-cache']);
 my $listed = once('private="Set-Cookie": all but that', '/p',
-    says('max-age=600, private="Set-Cookie, X-Mine"', 'Set-Cookie' => 'a=1', 'X-Mine' => 1, 'X-Ours' => 2));
+    says('max-age=600, private="Set-Cookie, X-Mine"', 'Set-Cookie' => 'a=1', 'X-Mine' => 1,
+        'X-Ours' => 2));
 is $listed->header('Set-Cookie'), undef, 'the cookie is left out';
 is $listed->header('X-Mine'), undef, 'and what else is listed';
 is $listed->header('X-Ours'), 2, 'not the rest';
@@ -100,7 +101,8 @@ is $site->last_request->[2]{'if-none-match'}, '"n"', 'by its ETag';
 
 # 14. Authorization.
 my @auth = (Authorization => 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==');
-for my $control ('max-age=600', 'max-age=600, proxy-revalidate', 's-maxage=0', 'publicly, max-age=600',
+for my $control ('max-age=600', 'max-age=600, proxy-revalidate', 's-maxage=0',
+    'publicly, max-age=600',
     'max-age=600, s-maxage=x') {
     my $path = '/auth' . ++$serial;
     fetched("Authorization, $control", $path, says($control), @auth);
@@ -130,7 +132,8 @@ for my $kind (sort keys %framing) {
         'x' x 20000);
     for my $lacking (1, 2, 5, 100, 15000) {
         my $path = "/cut/$lacking" . ($kind eq 'chunked');
-        $res = fetched("$kind, $lacking bytes lacking", $path, [@answer, ':cut' => $total - $lacking]);
+        $res = fetched("$kind, $lacking bytes lacking", $path,
+            [@answer, ':cut' => $total - $lacking]);
         ok !$res->{complete}, 'the client sees it';
         $res = fetched('was not stored', $path, \@answer);
         ok $res->{complete}, 'the next one is whole';
@@ -144,8 +147,10 @@ for my $cut (0, 1, 17, 40) {   # in the header
 }
 
 # 19. Other than whole answers.
-never('206', '/p', [206, 'Cache-Control' => 'max-age=600', 'Content-Range' => 'bytes 0-1/10', ':body' => 'ab'], Range => 'bytes=0-1');
-never('206 that nobody asked for', '/p', [206, 'Cache-Control' => 'max-age=600', 'Content-Range' => 'bytes 0-1/10', ':body' => 'ab']);
+never('206', '/p', [206, 'Cache-Control' => 'max-age=600', 'Content-Range' => 'bytes 0-1/10',
+    ':body' => 'ab'], Range => 'bytes=0-1');
+never('206 that nobody asked for', '/p', [206, 'Cache-Control' => 'max-age=600',
+    'Content-Range' => 'bytes 0-1/10', ':body' => 'ab']);
 never('200 with Content-Range', '/p', fresh('Content-Range' => 'bytes 0-1/10', ':body' => 'ab'));
 never('304 that nobody asked for', '/p', [304, 'Cache-Control' => 'max-age=600', ETag => '"x"']);
 never('412', '/p', [412, 'Cache-Control' => 'max-age=600']);
@@ -160,10 +165,13 @@ for my $status (407, 408, 411, 413, 415, 417, 421, 426, 428, 429, 431, 505, 511)
 never('400 to an odd request', $_, [400, 'Cache-Control' => 'max-age=600'], 'X-Odd' => "\x80")
     for '/p', '/force/', '/default/';
 never('400 to a large one', '/p', [400, 'Cache-Control' => 'max-age=600'], 'X-Odd' => 'x' x 5000);
-never("$_ with a validator only", '/p', [$_, ETag => '"x"', 'Last-Modified' => 'Mon, 01 Jan 2024 00:00:00 GMT'])
+never("$_ with a validator only", '/p', [$_, ETag => '"x"',
+    'Last-Modified' => 'Mon, 01 Jan 2024 00:00:00 GMT'])
     for 302, 307, 403, 500, 502, 503, 504, 599;
-never("$_ is not meant by DevCacheForceTTL without statuses", '/force/', [$_]) for 302, 403, 500, 503;
-once("$_ with a lifetime", '/p', [$_, 'Cache-Control' => 'max-age=60']) for 301, 302, 307, 403, 404, 410, 500, 503;
+never("$_ is not meant by DevCacheForceTTL without statuses", '/force/', [$_]) for 302, 403, 500,
+    503;
+once("$_ with a lifetime", '/p', [$_, 'Cache-Control' => 'max-age=60']) for 301, 302, 307, 403,
+    404, 410, 500, 503;
 once("$_ named by DevCacheForceTTL", '/errors/', [$_]) for 404, 503;
 never('500 not named', '/errors/', [500]);
 $res = once('a status that nobody knows', '/p', [299, 'Cache-Control' => 'max-age=60']);
@@ -171,11 +179,14 @@ is $res->{status}, 299, 'it stays what it is';
 
 # 21. Vary: *, 22. contradictions.
 never('Vary: *', '/force/', [200, Vary => '*']);
-never("Cache-Control: $_", '/p', says($_)) for 'max-age=x', 'max-age=-1', 'max-age="60', 'max-age', 'max-age=1.5',
+never("Cache-Control: $_", '/p', says($_)) for 'max-age=x', 'max-age=-1', 'max-age="60',
+    'max-age', 'max-age=1.5',
     's-maxage=x, max-age=60', 'max-age=60, max-age=0', "max-age=6\x{b9}";
-once("Cache-Control: $_", '/p', says($_)) for 'max-age=99999999999999999999', 'max-age="60"', 'MAX-AGE=60',
+once("Cache-Control: $_", '/p', says($_)) for 'max-age=99999999999999999999', 'max-age="60"',
+    'MAX-AGE=60',
     'max-age=60, max-age=60', 'unknown, max-age=60', 'unknown="max-age=0, no-store", max-age=60';
-never("Expires: $_", '/p', [200, Expires => $_]) for '0', '-1', 'yesterday', 'Thu, 01 Jan 1970 00:00:00 GMT',
+never("Expires: $_", '/p', [200, Expires => $_]) for '0', '-1', 'yesterday',
+    'Thu, 01 Jan 1970 00:00:00 GMT',
     'Mon, 32 Jan 2035 00:00:00 GMT', '99999999999';
 once('Expires in time', '/p', [200, Expires => 'Sun, 01 Jan 2040 00:00:00 GMT']);
 never('Age beyond max-age', '/p', fresh(Age => 601));
@@ -184,18 +195,22 @@ never('an old Date', '/p', fresh(Date => 'Mon, 01 Jan 2024 00:00:00 GMT'));
 # Size.
 once('a body of DevCacheMaxObjectSize', '/small/', fresh(':size' => 1000));
 never('one byte more', '/small/', fresh(':size' => 1001));
-never('chunked, one byte more', '/small/', fresh('Transfer-Encoding' => 'chunked', ':size' => 1001));
+never('chunked, one byte more', '/small/', fresh('Transfer-Encoding' => 'chunked',
+    ':size' => 1001));
 
 # 23. A page that answers under the name of a file: as the type says, not the name.
 never('a private page under the name of a style sheet', '/account.php/x.css', says('private'));
 
 # 24. Fields that describe the body are stored with it.
 $res = once('no-transform, ETag, Content-Encoding, type, language', '/p', fresh(ETag => 'W/"e"',
-    'Cache-Control' => 'no-transform', 'Content-Encoding' => 'x-own', 'Content-Type' => 'text/x-own; charset=x',
-    'Content-Language' => 'en, de', 'Content-Location' => '/own', 'Content-Disposition' => 'inline'));
-is join('|', map { $res->header($_) } qw(ETag Content-Encoding Content-Type Content-Language Content-Location
-    Content-Disposition Cache-Control)),
-    'W/"e"|x-own|text/x-own; charset=x|en, de|/own|inline|max-age=600, no-transform', 'all as sent';
+    'Cache-Control' => 'no-transform', 'Content-Encoding' => 'x-own',
+        'Content-Type' => 'text/x-own; charset=x',
+    'Content-Language' => 'en, de', 'Content-Location' => '/own',
+        'Content-Disposition' => 'inline'));
+my @described = qw(ETag Content-Encoding Content-Type Content-Language Content-Location
+                   Content-Disposition Cache-Control);
+is join('|', map { $res->header($_) } @described), 'W/"e"|x-own|text/x-own; charset=x|en, de|/own'
+    . '|inline|max-age=600, no-transform', 'all as sent';
 
 $t->expect_log(qr/\[proxy(?:_http)?:(?:error|warn)\]/);
 $t->finish;

@@ -9,7 +9,8 @@ use Test::More;
 use DevCache::Test;
 use DevCache::Told;
 
-my $t = DevCache::Test->start(<<'CONF', modules => [qw(rewrite authz_host authz_user authn_core authn_file auth_basic access_compat)]);
+my @modules = qw(rewrite authz_host authz_user authn_core authn_file auth_basic access_compat);
+my $t = DevCache::Test->start(<<'CONF', modules => \@modules);
 LimitRequestFieldSize 60000
 <Proxy "@ORIGIN@/">
     ProxySet responsefieldsize=32768
@@ -106,16 +107,21 @@ is ask('/cond', says(@tagged), 'If-None-Match' => '"v1"')->{status}, 304, 'a con
 is $site->last_request->[2]{'if-none-match'}, undef, 'is not shown to the origin';
 is cached('the next visitor', '/cond')->{body}, 'version 1', 'gets the whole';
 my @conditions = (
-    [304, 'If-None-Match' => '"v1"'], [304, 'If-None-Match' => 'W/"v1"'], [304, 'If-None-Match' => '*'],
-    [304, 'If-None-Match' => '"a", "v1"'], [200, 'If-None-Match' => '"v2"'], [200, 'If-None-Match' => 'v1'],
-    [200, 'If-None-Match' => '"v1'], [200, 'If-None-Match' => ''], [200, 'If-None-Match' => '"v1-gzip"'],
+    [304, 'If-None-Match' => '"v1"'], [304, 'If-None-Match' => 'W/"v1"'],
+        [304, 'If-None-Match' => '*'],
+    [304, 'If-None-Match' => '"a", "v1"'], [200, 'If-None-Match' => '"v2"'],
+        [200, 'If-None-Match' => 'v1'],
+    [200, 'If-None-Match' => '"v1'], [200, 'If-None-Match' => ''],
+        [200, 'If-None-Match' => '"v1-gzip"'],
     [304, 'If-Modified-Since' => 'Mon, 01 Jan 2024 00:00:00 GMT'],
     [304, 'If-Modified-Since' => 'Tue, 02 Jan 2024 00:00:00 GMT'],
     [200, 'If-Modified-Since' => 'Sun, 31 Dec 2023 23:59:59 GMT'],
-    [200, 'If-Modified-Since' => 'garbage'], [200, 'If-Modified-Since' => 'Mon, 41 Jan 2024 00:00:00 GMT'],
+    [200, 'If-Modified-Since' => 'garbage'], [200,
+        'If-Modified-Since' => 'Mon, 41 Jan 2024 00:00:00 GMT'],
     [200, 'If-None-Match' => '"v2"', 'If-Modified-Since' => 'Tue, 02 Jan 2024 00:00:00 GMT'],
     [304, 'If-None-Match' => '"v1"', 'If-Modified-Since' => 'Sun, 31 Dec 2023 00:00:00 GMT'],
-    [412, 'If-Match' => '"v2"'], [200, 'If-Match' => '"v1"'], [412, 'If-Match' => 'W/"v1"'], [200, 'If-Match' => '*'],
+    [412, 'If-Match' => '"v2"'], [200, 'If-Match' => '"v1"'], [412, 'If-Match' => 'W/"v1"'],
+        [200, 'If-Match' => '*'],
     [412, 'If-Unmodified-Since' => 'Sun, 31 Dec 2023 00:00:00 GMT'],
     [200, 'If-Unmodified-Since' => 'Tue, 02 Jan 2024 00:00:00 GMT'],
 );
@@ -127,14 +133,18 @@ for (@conditions) {
     is $res->header('ETag'), '"v1"', 'and the tag' if $status == 304;
 }
 $t->clock_advance(601);
-my $res = ask('/cond', [304, ETag => '"v1"', 'Cache-Control' => 'max-age=600'], 'If-None-Match' => '"v0"');
-is "$res->{status} $res->{body}", '200 version 1', "the origin's 304 to our condition is no 304 to the client's";
+my $res = ask('/cond', [304, ETag => '"v1"', 'Cache-Control' => 'max-age=600'],
+    'If-None-Match' => '"v0"');
+is "$res->{status} $res->{body}", '200 version 1',
+    "the origin's 304 to our condition is no 304 to the client's";
 is $site->last_request->[2]{'if-none-match'}, '"v1"', 'which was not shown to the origin';
 $t->clock_advance(601);
-$res = ask('/cond', [304, ETag => '"v1"', 'Set-Cookie' => 'sid=A', 'Cache-Control' => 'max-age=600'],
+$res = ask('/cond', [304, ETag => '"v1"', 'Set-Cookie' => 'sid=A',
+    'Cache-Control' => 'max-age=600'],
     'If-None-Match' => '"v1"');
 is $res->{status}, 304, 'where both hold the client gets its 304';
-is cached('the next', '/cond')->header('Set-Cookie'), undef, 'gets no cookie that came with a 304';
+is cached('the next', '/cond')->header('Set-Cookie'), undef,
+    'gets no cookie that came with a 304';
 $t->clock_advance(601);
 my $serial = ask('/cond', [304, ETag => '"other"'])->{fetches};
 is $serial, 2, 'a 304 for another representation: asked again';
@@ -145,15 +155,20 @@ my $hundred = join '', map { chr(32 + $_ % 90) } 0 .. 99;
 ask('/range', says('max-age=600', ETag => '"r"', ':body' => $hundred));
 my $m = '9' x 30;
 my @ranges = (
-    ['bytes=0-0', 206, 0, 1], ['bytes=0-', 206, 0, 100], ['bytes=99-', 206, 99, 1], ['bytes=-1', 206, 99, 1],
+    ['bytes=0-0', 206, 0, 1], ['bytes=0-', 206, 0, 100], ['bytes=99-', 206, 99, 1],
+        ['bytes=-1', 206, 99, 1],
     ['bytes=-100', 206, 0, 100], ['bytes=-101', 206, 0, 100], ['bytes=90-1000', 206, 90, 10],
-    ['bytes=10-19,10-19', undef], ['bytes=0-1,98-99', undef], ["bytes=0-9223372036854775807", 206, 0, 100],
+    ['bytes=10-19,10-19', undef], ['bytes=0-1,98-99', undef],
+        ["bytes=0-9223372036854775807", 206, 0, 100],
     ['bytes=100-', 416], ['bytes=100-200', 416], ['bytes=-0', undef],
-    ['bytes=5-2', 200], ['bytes=', 200], ['bytes=a-b', 200], ['bytes=--1', 200], ['bytes=1', 200], ['chars=0-1', 200],
+    ['bytes=5-2', 200], ['bytes=', 200], ['bytes=a-b', 200], ['bytes=--1', 200], ['bytes=1', 200],
+        ['chars=0-1', 200],
     ["bytes=$m-", undef], ["bytes=-$m", undef], ["bytes=0-$m", undef], ["bytes=$m-$m", undef],
     ['bytes=-9223372036854775808', undef], ['bytes=-18446744073709551615', undef],
-    ['bytes=9223372036854775807-9223372036854775807', undef], ['bytes=' . join(',', map { "$_-$_" } 0 .. 99), undef],
-    ['bytes=' . '0-,' x 2000, undef], [' bytes = 0 - 1 ', undef], ['bytes=0-1, -9223372036854775608', undef],
+    ['bytes=9223372036854775807-9223372036854775807', undef],
+        ['bytes=' . join(',', map { "$_-$_" } 0 .. 99), undef],
+    ['bytes=' . '0-,' x 2000, undef], [' bytes = 0 - 1 ', undef],
+        ['bytes=0-1, -9223372036854775608', undef],
 );
 for (@ranges) {
     my ($range, $status, $from, $n) = @$_;
@@ -168,42 +183,57 @@ for (@ranges) {
         if $res->{status} != 416;   # httpd's page is chunked
     cmp_ok length $res->{body}, '<', 40000, 'which is no amplification';
 }
-is cached('If-Range, right', '/range', undef, Range => 'bytes=0-1', 'If-Range' => '"r"')->{status}, 206, 'is a part';
-is cached("If-Range: $_", '/range', undef, Range => 'bytes=0-1', 'If-Range' => $_)->{status}, 200, 'is the whole'
+is cached('If-Range, right', '/range', undef, Range => 'bytes=0-1',
+    'If-Range' => '"r"')->{status}, 206, 'is a part';
+is cached("If-Range: $_", '/range', undef, Range => 'bytes=0-1', 'If-Range' => $_)->{status}, 200,
+    'is the whole'
     for '"x"', 'W/"r"', '*', 'garbage', 'Mon, 01 Jan 2024 00:00:00 GMT';
-is cached('HEAD has no ranges', '/range', undef, Range => 'bytes=0-1', ':method' => 'HEAD')->{status}, 200, 'is the whole';
-is cached('If-None-Match comes before Range', '/range', undef, Range => 'bytes=0-1', 'If-None-Match' => '"r"')->{status},
+is cached('HEAD has no ranges', '/range', undef, Range => 'bytes=0-1',
+    ':method' => 'HEAD')->{status}, 200, 'is the whole';
+is cached('If-None-Match comes before Range', '/range', undef, Range => 'bytes=0-1',
+    'If-None-Match' => '"r"')->{status},
     304, 'is a 304';
 ask('/weak', says('max-age=600', ETag => 'W/"w"', ':body' => $hundred));
-is cached('If-Range with a weak tag', '/weak', undef, Range => 'bytes=0-1', 'If-Range' => 'W/"w"')->{status}, 200,
+is cached('If-Range with a weak tag', '/weak', undef, Range => 'bytes=0-1',
+    'If-Range' => 'W/"w"')->{status}, 200,
     'never holds';
 ask('/empty', says('max-age=600', ':body' => ''));
-like cached('a range of nothing', '/empty', undef, Range => 'bytes=0-1')->{status}, qr/^(?:200|416)$/, 'no crash';
+like cached('a range of nothing', '/empty', undef, Range => 'bytes=0-1')->{status},
+    qr/^(?:200|416)$/, 'no crash';
 ask('/404', [404, 'Cache-Control' => 'max-age=600', ':body' => $hundred]);
-is cached('a range of an error page', '/404', undef, Range => 'bytes=0-1')->{status}, 404, 'is ignored';
-fetched('a variant', '/ranged', says('max-age=600', Vary => 'X-A', ':body' => "$_ x $_"), 'X-A' => $_) for 1, 2;
-is cached('a range of a variant', '/ranged', undef, 'X-A' => $_, Range => 'bytes=-1')->{body}, $_, 'is its own' for 1, 2;
+is cached('a range of an error page', '/404', undef, Range => 'bytes=0-1')->{status}, 404,
+    'is ignored';
+fetched('a variant', '/ranged', says('max-age=600', Vary => 'X-A', ':body' => "$_ x $_"),
+    'X-A' => $_) for 1, 2;
+is cached('a range of a variant', '/ranged', undef, 'X-A' => $_, Range => 'bytes=-1')->{body}, $_,
+    'is its own' for 1, 2;
 
 # 31. HEAD and GET.
 $res = fetched('HEAD on a miss', '/head', says('max-age=600'), ':method' => 'HEAD');
 is $site->last_request->[0], 'HEAD', 'is a HEAD to the origin';
-isnt fetched('is not stored for a GET', '/head', says('max-age=600', ':body' => 'body'))->{body}, '', 'which has a body';
+isnt fetched('is not stored for a GET', '/head', says('max-age=600', ':body' => 'body'))->{body},
+    '', 'which has a body';
 $res = cached('HEAD of what is stored', '/head', undef, ':method' => 'HEAD');
 is $res->header('Content-Length') . $res->{body}, '4', 'has its length and no body';
 my $get = cached('GET', '/head');
-is join('|', sort map { $_->[0] } @{ $res->{list} }), join('|', sort map { $_->[0] } @{ $get->{list} }),
+is join('|', sort map { $_->[0] } @{ $res->{list} }), join('|',
+    sort map { $_->[0] } @{ $get->{list} }),
     'and the same fields as the GET';
-ask('/head', says('max-age=600', 'Content-Length' => 99999), ':method' => 'HEAD', 'Cache-Control' => 'no-cache');
-is ask('/head', says('max-age=600', ':body' => 'body'))->{body}, 'body', 'a later HEAD that differs breaks nothing';
+ask('/head', says('max-age=600', 'Content-Length' => 99999), ':method' => 'HEAD',
+    'Cache-Control' => 'no-cache');
+is ask('/head', says('max-age=600', ':body' => 'body'))->{body}, 'body',
+    'a later HEAD that differs breaks nothing';
 my $c = $t->client;
 my @pipelined = map { $c->send_req('/head', ':method' => $_) } qw(HEAD GET HEAD GET);
-is join('|', map { $_->response->{body} } @pipelined), '|body||body', 'pipelined, none is mistaken for another';
+is join('|', map { $_->response->{body} } @pipelined), '|body||body',
+    'pipelined, none is mistaken for another';
 
 # 32. Header sections: whole or refused.
 my %large = ('9 KB' => 9000, '17 KB' => 17000);
 for my $name (sort keys %large) {
     my $value = join ' ', map { "part$_" } 1 .. $large{$name} / 8;
-    $res = fetched("a field of $name", "/large$large{$name}", says('max-age=600', 'X-Large' => $value));
+    $res = fetched("a field of $name", "/large$large{$name}",
+        says('max-age=600', 'X-Large' => $value));
     ok $res->header('X-Large') eq $value, 'is passed whole';
     ok cached('stored', "/large$large{$name}")->header('X-Large') eq $value, 'and served whole';
 }
@@ -211,42 +241,51 @@ my @hundred = map { ("X-Field-$_" => "value $_") } 1 .. 90;
 fetched('90 fields', '/fields', says('max-age=600', @hundred));
 $res = cached('stored', '/fields');
 is scalar(grep { $res->header("X-Field-$_") eq "value $_" } 1 .. 90), 90, 'all there';
-my @lines = ('X-Line' => 'a', 'X-Line' => 'b, c', Link => '</a>', Link => '</b>', 'X-Empty' => '');
+my @lines = ('X-Line' => 'a', 'X-Line' => 'b, c', Link => '</a>', Link => '</b>',
+    'X-Empty' => '');
 fetched('repeated lines', '/lines', says('max-age=600', @lines));
 $res = cached('stored', '/lines');
 is join('|', map { "$_->[0]=$_->[1]" } grep { $_->[0] =~ /^(?:X-|Link)/ } @{ $res->{list} }),
     'X-Line=a|X-Line=b, c|Link=</a>|Link=</b>|X-Empty=', 'in their order';
 my $latin = "caf\xe9 \xc3\xa9 \xff";
-is fetched('8-bit', '/8bit', says('max-age=600', 'X-8' => $latin))->header('X-8'), $latin, 'as it came';
+is fetched('8-bit', '/8bit', says('max-age=600', 'X-8' => $latin))->header('X-8'), $latin,
+    'as it came';
 is cached('8-bit, stored', '/8bit')->header('X-8'), $latin, 'as it came';
 
 # 33. Hop-by-hop fields, those that Connection names included.
 my @hop = (Connection => 'X-Hop, keep-alive', 'X-Hop' => 1, 'Keep-Alive' => 'timeout=99',
-    'Proxy-Authenticate' => 'Basic', 'Proxy-Authentication-Info' => 'x', Upgrade => 'h2c', TE => 'x', Trailer => 'X-T',
+    'Proxy-Authenticate' => 'Basic', 'Proxy-Authentication-Info' => 'x', Upgrade => 'h2c',
+        TE => 'x', Trailer => 'X-T',
     'X-Mine' => 'kept');
 fetched('hop-by-hop', '/hop', says('max-age=600', @hop));
 $res = cached('stored', '/hop');
-is $res->header($_), undef, "$_ was not" for 'X-Hop', 'Proxy-Authenticate', 'Proxy-Authentication-Info', 'TE', 'Trailer';
+is $res->header($_), undef, "$_ was not" for 'X-Hop', 'Proxy-Authenticate',
+    'Proxy-Authentication-Info', 'TE', 'Trailer';
 unlike $res->header('Connection') // '', qr/X-Hop/i, 'nor is Connection replayed';
 unlike $res->header('Keep-Alive') // '', qr/99/, 'nor Keep-Alive';
 is $res->header('X-Mine'), 'kept', 'the rest is there';
-fetched('Connection that names what the response needs', '/hop2', says('max-age=600', ETag => '"e"', Vary => 'X-A',
+fetched('Connection that names what the response needs', '/hop2',
+    says('max-age=600', ETag => '"e"', Vary => 'X-A',
     Connection => 'Content-Type, Cache-Control, Vary, Date, ETag', 'Content-Type' => 'text/own',
     ':body' => 'twelve bytes'), 'X-A' => 1);
 $res = ask('/hop2', says('max-age=600', ':body' => 'twelve bytes'), 'X-A' => 1);
 is $res->{body}, 'twelve bytes', 'leaves the next answer right';
 ok $res->{complete}, 'and whole';
-for my $name ('Host', 'Content-Length', 'X-Device-Type', 'Cookie', 'Cache-Control', 'If-None-Match', 'Range',
+for my $name ('Host', 'Content-Length', 'X-Device-Type', 'Cookie', 'Cache-Control',
+    'If-None-Match', 'Range',
     'Accept-Encoding') {
     my $path = "/conn/$name";
-    $res = ask($path, says('max-age=600', Vary => 'X-A, Accept-Encoding'), Connection => "close, $name", 'X-A' => 1,
+    $res = ask($path, says('max-age=600', Vary => 'X-A, Accept-Encoding'),
+        Connection => "close, $name", 'X-A' => 1,
         'Accept-Encoding' => 'gzip', 'User-Agent' => PHONE);
     is $res->{status}, 200, "Connection: $name of a client is answered";
     is $site->last_request->[2]{'x-device-type'}, 'mobile', 'the device header is still there';
     ok defined $site->last_request->[2]{host}, 'and Host';
-    isnt ask($path, says('max-age=600'), 'X-A' => 1)->{body}, $res->{body}, 'and the answer is only for its like';
+    isnt ask($path, says('max-age=600'), 'X-A' => 1)->{body}, $res->{body},
+        'and the answer is only for its like';
 }
 
-$t->expect_log(qr/authz_core:error.*AH01630/, qr/auth_basic:error.*AH01617/, qr/access_compat:error.*AH01797/);
+$t->expect_log(qr/authz_core:error.*AH01630/, qr/auth_basic:error.*AH01617/,
+    qr/access_compat:error.*AH01797/);
 $t->finish;
 done_testing;

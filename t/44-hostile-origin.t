@@ -93,14 +93,20 @@ my %doubtful = (
     'one that overflows'     => text('200 OK', [$fresh, 'Content-Length: 18446744073709551624']),
     'one too large'          => text('200 OK', [$fresh, 'Content-Length: 9223372036854775807']),
     'one above the limit'    => text('200 OK', [$fresh, 'Content-Length: 100001'], 'x' x 100_001),
-    'private in a third line' => text('200 OK', [$fresh, 'cache-control: public', 'CACHE-CONTROL: private', $eight]),
-    'no-store, folded'       => text('200 OK', ["Cache-Control: max-age=600,\r\n no-store", $eight]),
-    'private, folded'        => text('200 OK', ["Cache-Control: max-age=600\r\n\t, private", $eight]),
-    'Expires twice'          => text('200 OK', ['Expires: Sun, 01 Jan 2040 00:00:00 GMT', 'Expires: 0', $eight]),
+    'private in a third line' => text('200 OK', [$fresh, 'cache-control: public',
+        'CACHE-CONTROL: private', $eight]),
+    'no-store, folded'       => text('200 OK', ["Cache-Control: max-age=600,\r\n no-store",
+        $eight]),
+    'private, folded'        => text('200 OK', ["Cache-Control: max-age=600\r\n\t, private",
+        $eight]),
+    'Expires twice'          => text('200 OK', ['Expires: Sun, 01 Jan 2040 00:00:00 GMT',
+        'Expires: 0', $eight]),
     'Expires, an odd date'   => text('200 OK', ['Expires: Sun, 01 Jan 2040', $eight]),
     'Vary: * at the end'     => text('200 OK', [$fresh, 'Vary: X-A', 'Vary: *', $eight]),
-    'a Vary of 60 KB'        => text('200 OK', [$fresh, 'Vary: ' . join(',', map { "X-$_" } 1 .. 9000), $eight]),
-    '9000 directives, then private' => text('200 OK', ['Cache-Control: max-age=600, ' . join(', ', map { "x$_" } 1 .. 9000)
+    'a Vary of 60 KB'        => text('200 OK', [$fresh, 'Vary: '
+        . join(',', map { "X-$_" } 1 .. 9000), $eight]),
+    '9000 directives, then private' => text('200 OK', ['Cache-Control: max-age=600, '
+        . join(', ', map { "x$_" } 1 .. 9000)
                                      . ', private', $eight]),
 );
 for my $name (sort keys %doubtful) {
@@ -128,15 +134,18 @@ for my $name (sort keys %cut) {
     for my $end (sort keys %ends) {
         my $path = '/cut/' . ++$serial;
         my $res = answered($path, $cut{$name}, $ends{$end});
-        ok !$res->{complete} || $res->{status} >= 500, "$name, $end: the client is not told that it is whole";
+        ok !$res->{complete} || $res->{status} >= 500,
+            "$name, $end: the client is not told that it is whole";
         right_again($name, $path);
     }
 }
-my %broken = ('a size that is none' => 'xyz', 'a negative size' => '-8', 'a size that overflows' => 'f' x 17,
+my %broken = ('a size that is none' => 'xyz', 'a negative size' => '-8',
+    'a size that overflows' => 'f' x 17,
     'a huge size' => '7fffffffffffffff');
 for my $name (sort keys %broken) {
     my $path = '/chunk/' . ++$serial;
-    my $res = answered($path, text('200 OK', [$fresh, $chunked], "8\r\ndoubtful\r\n$broken{$name}\r\nmore\r\n"));
+    my $res = answered($path, text('200 OK', [$fresh, $chunked],
+        "8\r\ndoubtful\r\n$broken{$name}\r\nmore\r\n"));
     ok !$res->{complete} || $res->{status} >= 500, "$name: not whole";
     right_again($name, $path);
 }
@@ -193,42 +202,56 @@ sub stored {
     is $hit->response->{body}, $want, "$name: stored";
     return $hit->response;
 }
-stored('the same length twice', '/odd/length', text('200 OK', [$fresh, $eight, $eight]), 'doubtful');
-stored('a length and chunks: the chunks count', '/odd/both', text('200 OK', [$fresh, $eight, $chunked],
+stored('the same length twice', '/odd/length', text('200 OK', [$fresh, $eight, $eight]),
+    'doubtful');
+stored('a length and chunks: the chunks count', '/odd/both',
+    text('200 OK', [$fresh, $eight, $chunked],
     "1\r\nx\r\n0\r\n\r\n"), 'x');
 stored('no reason phrase', '/odd/reason', text('200', [$fresh, $eight]), 'doubtful');
-is stored('a reason of 8-bit bytes', '/odd/reason8', text("200 Fran\xe7ais", [$fresh, $eight]), 'doubtful')->{status}, 200,
+is stored('a reason of 8-bit bytes', '/odd/reason8', text("200 Fran\xe7ais", [$fresh, $eight]),
+    'doubtful')->{status}, 200,
     'is a 200';
 stored('bare LF', '/odd/lf', text('200 OK', [$fresh, $eight]) =~ s/\r\n/\n/gr, 'doubtful');
-is stored('a folded field', '/odd/fold', text('200 OK', [$fresh, "X-Fold: a\r\n  b", $eight]), 'doubtful')
+is stored('a folded field', '/odd/fold', text('200 OK', [$fresh, "X-Fold: a\r\n  b", $eight]),
+    'doubtful')
     ->header('X-Fold') =~ s/\s+/ /gr, 'a b', 'is one line';
-stored('199 fields', '/odd/199', text('200 OK', [$fresh, (map { "X-$_: 1" } 1 .. 190), $eight]), 'doubtful');
-stored('more bytes than announced', '/odd/more', text('200 OK', [$fresh, $eight], 'doubtful and more'), 'doubtful');
-stored('chunks with extensions', '/odd/ext', text('200 OK', [$fresh, $chunked], "8;a=b;c\r\ndoubtful\r\n0;last\r\n\r\n"), 'doubtful');
+stored('199 fields', '/odd/199', text('200 OK', [$fresh, (map { "X-$_: 1" } 1 .. 190), $eight]),
+    'doubtful');
+stored('more bytes than announced', '/odd/more', text('200 OK', [$fresh, $eight],
+    'doubtful and more'), 'doubtful');
+stored('chunks with extensions', '/odd/ext', text('200 OK', [$fresh, $chunked],
+    "8;a=b;c\r\ndoubtful\r\n0;last\r\n\r\n"), 'doubtful');
 stored('chunk by chunk', '/odd/bytes', text('200 OK', [$fresh, $chunked],
     join('', map { "1\r\n$_\r\n" } split //, 'doubtful') . "0\r\n\r\n"), 'doubtful');
-stored('a body up to the end of the connection', '/odd/close', text('200 OK', [$fresh, 'Connection: close'], 'to the end'),
+stored('a body up to the end of the connection', '/odd/close',
+    text('200 OK', [$fresh, 'Connection: close'], 'to the end'),
     'to the end');
-stored('8-bit values', '/odd/8bit', text('200 OK', [$fresh, "X-8: \x80\xff", "ETag: \"\x80\"", $eight]), 'doubtful');
-my $res = stored('trailers', '/trailers/x', text('200 OK', [$fresh, $chunked, 'Trailer: Set-Cookie, Cache-Control, X-T'],
+stored('8-bit values', '/odd/8bit', text('200 OK', [$fresh, "X-8: \x80\xff", "ETag: \"\x80\"",
+    $eight]), 'doubtful');
+my $res = stored('trailers', '/trailers/x', text('200 OK',
+    [$fresh, $chunked, 'Trailer: Set-Cookie, Cache-Control, X-T'],
     "8\r\ndoubtful\r\n0\r\nSet-Cookie: a=1\r\nX-T: 1\r\nContent-Length: 3\r\n\r\n"), 'doubtful');
 is $res->header($_), undef, "no $_ from a trailer on a hit" for 'Set-Cookie', 'X-T', 'Trailer';
 is $res->header('Content-Length'), 8, 'and the right length';
 
 # Interim answers come before the one that counts.
 my $early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nCache-Control: no-store\r\n\r\n";
-$res = stored('103 before 200', '/interim/103', $early . text('200 OK', [$fresh, $eight]), 'doubtful');
+$res = stored('103 before 200', '/interim/103', $early . text('200 OK', [$fresh, $eight]),
+    'doubtful');
 is $res->header('Link'), undef, 'and leaves nothing in it';
-stored('100 before 200', '/interim/100', "HTTP/1.1 100 Continue\r\n\r\n" x 3 . text('200 OK', [$fresh, $eight]), 'doubtful');
+stored('100 before 200', '/interim/100', "HTTP/1.1 100 Continue\r\n\r\n" x 3
+    . text('200 OK', [$fresh, $eight]), 'doubtful');
 $res = answered('/interim/only', $early);
 cmp_ok $res->{status}, '>=', 500, 'a 103 and nothing more is an error';
 right_again('103 alone', '/interim/only');
-$res = answered('/interim/101', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: own\r\nConnection: Upgrade\r\n$fresh\r\n\r\nraw");
+$res = answered('/interim/101',
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: own\r\nConnection: Upgrade\r\n$fresh\r\n\r\nraw");
 isnt $res->{status}, 200, 'a 101 that nobody asked for is no page';
 right_again('101', '/interim/101');
 
 # A second answer in the bytes after the first must not become the answer to another request.
-$res = answered('/split', text('200 OK', [$fresh, $eight]) . text('200 OK', [$fresh, $eight], 'smuggled'), sub { $_[0]->end });
+$res = answered('/split', text('200 OK', [$fresh, $eight])
+    . text('200 OK', [$fresh, $eight], 'smuggled'), sub { $_[0]->end });
 is $res->{body}, 'doubtful', 'two answers to one request: the first';
 for my $n (1 .. 3) {
     my $next = $t->send_req("/split/$n");
@@ -239,11 +262,14 @@ for my $n (1 .. 3) {
 
 # --- while validating -------------------------------------------------------------------
 
-sub old { my $path = shift; answered($path, text('200 OK', ['Cache-Control: max-age=1', 'ETag: "v"', $eight], 'old page'))
+sub old { my $path = shift; answered($path, text('200 OK',
+    ['Cache-Control: max-age=1', 'ETag: "v"', $eight], 'old page'))
     ; $t->clock_advance(2) }
 my %failures = (closed => ['', 0], reset => ['', sub { $_[0]->reset }],
-    silent => ['', sub { $_[0]->gone; $_[0]->close }], 'half a header' => ["HTTP/1.1 200 OK\r\nX", 0],
-    503 => [text('503 Busy', [$eight]), 0], '500 without a length' => [text('500 Oops', [], 'oops'), 0]);
+    silent => ['', sub { $_[0]->gone; $_[0]->close }], 'half a header' => ["HTTP/1.1 200 OK\r\nX",
+        0],
+    503 => [text('503 Busy', [$eight]), 0], '500 without a length' => [text('500 Oops', [],
+        'oops'), 0]);
 for my $name (sort keys %failures) {
     my ($bytes, $after) = @{ $failures{$name} };
     my $path = '/sie/' . $name =~ s/\W//gr;
@@ -251,18 +277,24 @@ for my $name (sort keys %failures) {
     is answered($path, $bytes, $after)->{body}, 'old page', "validation, $name: stale-if-error";
     $path = '/plain/' . $name =~ s/\W//gr;
     old($path);
-    cmp_ok answered($path, $bytes, $after)->{status}, '>=', 500, "validation, $name, not allowed: an error";
-    is answered($path, text('304 Not Modified', ['ETag: "v"', $fresh]))->{body}, 'old page', 'the copy is still good';
+    cmp_ok answered($path, $bytes, $after)->{status}, '>=', 500,
+        "validation, $name, not allowed: an error";
+    is answered($path, text('304 Not Modified', ['ETag: "v"', $fresh]))->{body}, 'old page',
+        'the copy is still good';
 }
 old('/304/body');
-$res = answered('/304/body', text('304 Not Modified', ['ETag: "v"', $fresh, 'Content-Length: 99', 'Content-Type: x/y',
+$res = answered('/304/body', text('304 Not Modified', ['ETag: "v"', $fresh, 'Content-Length: 99',
+    'Content-Type: x/y',
     'Transfer-Encoding: chunked', 'Content-Encoding: gzip']));
-is "$res->{status} $res->{body}", '200 old page', 'a 304 that describes a body does not change ours';
+is "$res->{status} $res->{body}", '200 old page',
+    'a 304 that describes a body does not change ours';
 $res = $t->get('/304/body');
-is join('|', map { $_ // '' } $res->{body}, map { $res->header($_) } 'Content-Length', 'Content-Encoding'), 'old page|8|',
+is join('|', map { $_ // '' } $res->{body}, map { $res->header($_) } 'Content-Length',
+    'Content-Encoding'), 'old page|8|',
     'now or later';
 old('/304/private');
-is answered('/304/private', text('304 Not Modified', ['ETag: "v"', 'Cache-Control: private']))->{body}, 'old page',
+is answered('/304/private', text('304 Not Modified', ['ETag: "v"',
+    'Cache-Control: private']))->{body}, 'old page',
     'a 304 that forbids to keep it';
 right_again('then it', '/304/private');
 old('/half');

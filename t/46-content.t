@@ -11,7 +11,9 @@ use Test::More;
 use DevCache::Test;
 use DevCache::Told;
 
-my $t = DevCache::Test->start(<<'CONF', modules => [qw(rewrite dir mime authz_host deflate filter substitute cgid autoindex proxy_balancer lbmethod_byrequests slotmem_shm)], origins => 2, ports => ['OFF', 'ON']);
+my @modules = qw(rewrite dir mime authz_host deflate filter substitute cgid autoindex
+                 proxy_balancer lbmethod_byrequests slotmem_shm);
+my $t = DevCache::Test->start(<<'CONF', modules => \@modules, origins => 2, ports => [qw(OFF ON)]);
 LimitRequestFieldSize 40000
 DevCacheStatusHeader On
 ScriptSock "@DIR@/cgisock"
@@ -103,12 +105,14 @@ ProxyPassMatch ^/(l-off|match-\w+|filtered|gzip|headers)/ @ORIGIN@
 </Location>
 CONF
 my $site = DevCache::Told->new($t);
-my $second = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=60' }, 'second') }, 2);
+my $second = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=60' }, 'second') },
+    2);
 
 sub ask { return $site->ask(@_) }
 sub fetched { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 1, $name; return $r }
 sub cached  { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 0, $name; return $r }
-sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1 : 'none' }
+sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
+    : 'none' }
 sub cond { return $site->last_request->[2]{'if-none-match'} // 'none' }
 
 # --- files and scripts --------------------------------------------------------------------
@@ -120,8 +124,10 @@ sub script {
     chmod 0755, file($name, join "\n", '#!/bin/sh', @lines, '') or die;
 }
 my $unique = 'cat /proc/sys/kernel/random/uuid';   # another body at each run
-file($_, 'version 1') for 'page.html', 'd-off/page.html', 'sub/index.html', 'page.nocache', 'own.app';
-script('index.cgi', 'echo "Content-Type: text/plain"', 'echo', "echo \"\$REQUEST_URI \$REDIRECT_URL\"; $unique");
+file($_, 'version 1') for 'page.html', 'd-off/page.html', 'sub/index.html', 'page.nocache',
+    'own.app';
+script('index.cgi', 'echo "Content-Type: text/plain"', 'echo',
+    "echo \"\$REQUEST_URI \$REDIRECT_URL\"; $unique");
 
 # The answers to two equal requests: equal bodies and a hit, or not.
 sub same {
@@ -141,24 +147,35 @@ sub differ {
 same('a file', '/page.html');
 file('page.html', 'version 2, longer');
 is $t->get('/page.html')->{body}, 'version 1', 'it is served from the cache while fresh';
-is $t->get('/page.html', 'Cache-Control' => 'no-cache')->{body}, 'version 2, longer', 'and anew on demand';
+is $t->get('/page.html', 'Cache-Control' => 'no-cache')->{body}, 'version 2, longer',
+    'and anew on demand';
 is $t->get('/page.html')->{body}, 'version 2, longer', 'then from the cache';
 differ('a Directory with DevCache Off', '/d-off/page.html');
 differ('Files with DevCache Off', '/page.nocache');
 differ('If with DevCache Off', '/page.html?off');
 same('a directory index', '/sub/');
 is $t->get('/sub')->{status}, 301, 'a directory without its slash is redirected' for 1, 2;
-is status_of($t->get('/sub/index.html')), 'fwd=uri-miss', 'the index under its own name is another URL';
+is status_of($t->get('/sub/index.html')), 'fwd=uri-miss',
+    'the index under its own name is another URL';
 same('an index of files', '/list/');
 
 my $script = same('a script', '/index.cgi');
 like $script->header('Content-Type'), qr{^text/plain}, 'with its type';
-script('private.cgi', 'echo "Cache-Control: private"', 'echo "Content-Type: text/plain"', 'echo', $unique);
+script('private.cgi', 'echo "Cache-Control: private"', 'echo "Content-Type: text/plain"', 'echo',
+    $unique);
 differ('a script that says private', '/private.cgi');
-script('cookie.cgi', 'echo "Set-Cookie: a=$$"', 'echo "Content-Type: text/plain"', 'echo', $unique);
+script('cookie.cgi', 'echo "Set-Cookie: a=$$"', 'echo "Content-Type: text/plain"', 'echo',
+    $unique);
 differ('a script that sets a cookie', '/cookie.cgi');
-script('vary.cgi', 'echo "Vary: X-A"', 'echo "Content-Type: text/plain"', 'echo', 'echo "for $HTTP_X_A"', $unique);
-like same("Vary of a script, $_", '/vary.cgi', 'X-A' => $_)->{body}, qr/^for $_\n/, 'its own' for 1, 2;
+script('vary.cgi', 'echo "Vary: X-A"', 'echo "Content-Type: text/plain"', 'echo',
+    'echo "for $HTTP_X_A"', $unique);
+like same("Vary of a script, $_", '/vary.cgi', 'X-A' => $_)->{body}, qr/^for $_\n/,
+    'its own' for 1, 2;
+script('hop.cgi', 'echo "Connection: X-Hop"', 'echo "X-Hop: 1"', 'echo "X-End: 1"',
+    'echo "Content-Type: text/plain"', 'echo', $unique);
+my $hop = same('a script that names a field in Connection', '/hop.cgi');
+is join('|', map { $hop->header($_) // 'none' } 'X-Hop', 'X-End'), 'none|1',
+    'which is not stored';
 script('broken.cgi', 'echo broken', 'exit 1');
 is $t->get('/broken.cgi')->{status}, 500, 'a broken script is an error';
 script('broken.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo mended');
@@ -166,9 +183,11 @@ is $t->get('/broken.cgi')->{body}, "mended\n", 'which is not stored';
 script('status.cgi', 'echo "Status: 404"', 'echo "Content-Type: text/plain"', 'echo', $unique);
 my ($nf, $nf2) = map { $t->get('/status.cgi') } 1, 2;
 is "$nf2->{status} " . status_of($nf2), '404 hit', 'a 404 of a script is stored';
-script('large.cgi', 'echo "Content-Type: text/plain"', 'echo', 'head -c 300000 /dev/zero | tr "\0" x', $unique);
+script('large.cgi', 'echo "Content-Type: text/plain"', 'echo',
+    'head -c 300000 /dev/zero | tr "\0" x', $unique);
 cmp_ok length same('a script of 300 KB', '/large.cgi')->{body}, '>', 300_000, 'all of it';
-script('slow.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo first', 'cat ' . $t->dir . '/fifo', 'echo last');
+script('slow.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo first', 'cat ' . $t->dir
+    . '/fifo', 'echo last');
 require POSIX;
 POSIX::mkfifo($t->dir . '/fifo', 0666) or die "mkfifo: $!";
 chmod 0666, $t->dir . '/fifo';
@@ -184,7 +203,8 @@ RewriteEngine On
 RewriteCond %{REQUEST_FILENAME} !-f
 RewriteRule . /cms/index.cgi [L]
 HTACCESS
-script('cms/index.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo "post $REQUEST_URI"', $unique);
+script('cms/index.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo "post $REQUEST_URI"',
+    $unique);
 file('cms/style.css', 'body {}');
 my %post;
 for my $path ('/cms/post-1', '/cms/post-2', '/cms/post-2?page=2', '/cms/deep/er/post') {
@@ -198,10 +218,12 @@ like same('the index', '/cms/')->{body}, qr{^post /cms/\n}, 'is its own page';
 
 # --- error documents -----------------------------------------------------------------------
 
-script('errors/404.cgi', 'echo "Status: 200"', 'echo "Cache-Control: public, max-age=600"', 'echo "Content-Type: text/plain"',
+script('errors/404.cgi', 'echo "Status: 200"', 'echo "Cache-Control: public, max-age=600"',
+    'echo "Content-Type: text/plain"',
     'echo', 'echo not found');
 file('errors/403.html', 'forbidden');
-file('closed/.htaccess', "RewriteEngine On\nRewriteCond %{HTTP:X-Ban} yes\nRewriteRule . - [F]\n");
+file('closed/.htaccess',
+    "RewriteEngine On\nRewriteCond %{HTTP:X-Ban} yes\nRewriteRule . - [F]\n");
 file('closed/page.html', 'open');
 for my $missing ('/missing.html', '/missing.cgi', '/sub/missing/x') {
     like $t->get($missing)->{body}, qr/^not found/, "$missing: the error page";
@@ -209,24 +231,29 @@ for my $missing ('/missing.html', '/missing.cgi', '/sub/missing/x') {
 }
 file('missing.html', 'here now');
 is $t->get('/missing.html')->{body}, 'here now', 'and not in the way of the file';
-like $t->get('/closed/page.html', 'X-Ban' => 'yes')->{body}, qr/^forbidden/, 'an error page by ErrorDocument 403';
+like $t->get('/closed/page.html', 'X-Ban' => 'yes')->{body}, qr/^forbidden/,
+    'an error page by ErrorDocument 403';
 is same('the page itself', '/closed/page.html')->{body}, 'open', 'is another matter';
-is $t->get('/closed/page.html', 'X-Ban' => 'yes')->{status}, 403, 'and still forbidden where it was';
+is $t->get('/closed/page.html', 'X-Ban' => 'yes')->{status}, 403,
+    'and still forbidden where it was';
 is $t->get('/errors/403.html')->{body}, 'forbidden', 'the error page under its own URL';
 
 my $lifetime = [200, 'Cache-Control' => 'max-age=600', ':body' => 'good'];
 for my $status (403, 404, 500, 503) {
     my $path = "/override/$status";
-    my $bad = [$status, 'Cache-Control' => 'max-age=600', 'Set-Cookie' => 'a=1', ':body' => 'of the origin'];
+    my $bad = [$status, 'Cache-Control' => 'max-age=600', 'Set-Cookie' => 'a=1',
+        ':body' => 'of the origin'];
     my $res = fetched("ProxyErrorOverride, $status", $path, $bad);
     unlike $res->{body}, qr/of the origin/, 'has our page';
     $res = fetched('which is not stored', $path, $lifetime);
     is "$res->{status} $res->{body}", '200 good', 'and not in the way of the good one';
     is cached('which is', $path)->{body}, 'good', 'and served';
 }
-fetched('ProxyErrorOverride, an old page', '/override/old', [200, 'Cache-Control' => 'max-age=1', ETag => '"o"', ':body' => 'old']);
+fetched('ProxyErrorOverride, an old page', '/override/old',
+    [200, 'Cache-Control' => 'max-age=1', ETag => '"o"', ':body' => 'old']);
 $t->clock_advance(2);
-unlike ask('/override/old', [404, ':body' => 'of the origin'])->{body}, qr/of the origin|old/, 'that has gone';
+unlike ask('/override/old', [404, ':body' => 'of the origin'])->{body}, qr/of the origin|old/,
+    'that has gone';
 is ask('/override/old', $lifetime)->{body}, 'good', 'and comes back';
 
 # --- where the origin is named, where the cache is configured ---------------------------------
@@ -245,18 +272,20 @@ for (@hosts) {
 }
 my $before = $second->fetches;
 my $one = ask('/balanced/p');
-is $t->get('/balanced/p')->{body}, $one->{body}, 'a balancer: one answer, whoever gave it' for 1 .. 4;
+is $t->get('/balanced/p')->{body}, $one->{body},
+    'a balancer: one answer, whoever gave it' for 1 .. 4;
 is $site->{auto}->fetches('/balanced/p') + $second->fetches - $before, 1, 'and one fetch';
 fetched('SetHandler proxy:', '/own.app', $lifetime);
 cached('SetHandler proxy: hit', '/own.app');
 
 # --- filters -----------------------------------------------------------------------------------
 
-# E16: mod_deflate before the cache, with an ETag: each coding is a variant, and a 304 of the origin's
-# confirms it though the filter has changed the tag.
+# E16: mod_deflate before the cache, with an ETag: each coding is a variant, and a 304 of the
+# origin's confirms it though the filter has changed the tag.
 my $text = 'compressible ' x 500;
 my @zip = ('Accept-Encoding' => 'gzip');
-my $page = [200, 'Cache-Control' => 'max-age=60', ETag => '"abc"', 'Content-Type' => 'text/plain', ':body' => $text];
+my $page = [200, 'Cache-Control' => 'max-age=60', ETag => '"abc"', 'Content-Type' => 'text/plain',
+    ':body' => $text];
 my $same = [304, 'Cache-Control' => 'max-age=60', ETag => '"abc"'];
 sub unzipped { gunzip(\$_[0]{body}, \my $plain) or return "gunzip: $GunzipError"; return $plain }
 my $zipped = fetched('DEFLATE', '/gzip/p', $page, @zip);
@@ -265,16 +294,23 @@ is $zipped->header('ETag'), '"abc-gzip"', 'E16: with a tag of its own';
 my $hit = cached('E16: the compressed one is stored', '/gzip/p', undef, @zip);
 ok $hit->{body} eq $zipped->{body}, 'E16: the same bytes';
 ok unzipped($hit) eq $text, 'E16: compressed once';
-is join('|', map { $hit->header($_) } qw(Content-Encoding ETag Content-Length)), 'gzip|"abc-gzip"|' . length $hit->{body}, 'E16: described';
+is join('|', map { $hit->header($_) } qw(Content-Encoding ETag Content-Length)),
+    'gzip|"abc-gzip"|' . length $hit->{body}, 'E16: described';
 like $hit->header('Vary'), qr/Accept-Encoding/, 'E16: with its Vary';
-my $identity = fetched('E16: who cannot decode it gets another', '/gzip/p', $page, 'Accept-Encoding' => undef);
+my $identity = fetched('E16: who cannot decode it gets another', '/gzip/p', $page,
+    'Accept-Encoding' => undef);
 ok $identity->{body} eq $text, 'E16: in clear';
 is $identity->header('ETag'), '"abc"', 'E16: with the tag of the origin';
-is cached('E16: that one is stored, too', '/gzip/p')->header('Content-Encoding'), undef, 'E16: in clear';
-is cached('E16: a condition on the compressed one', '/gzip/p', undef, @zip, 'If-None-Match' => '"abc-gzip"')->{status}, 304, 'E16: holds';
-is cached('E16: with the other tag', '/gzip/p', undef, @zip, 'If-None-Match' => '"abc"')->{status}, 200, 'E16: does not';
-is cached('E16: a range of it', '/gzip/p', undef, @zip, Range => 'bytes=0-1')->{body}, "\x1f\x8b", 'E16: is of its bytes';
-is cached('E16: HEAD', '/gzip/p', undef, @zip, ':method' => 'HEAD')->header('Content-Length'), length $zipped->{body}, 'E16: has its length';
+is cached('E16: that one is stored, too', '/gzip/p')->header('Content-Encoding'), undef,
+    'E16: in clear';
+is cached('E16: a condition on the compressed one', '/gzip/p', undef, @zip,
+    'If-None-Match' => '"abc-gzip"')->{status}, 304, 'E16: holds';
+is cached('E16: with the other tag', '/gzip/p', undef, @zip,
+    'If-None-Match' => '"abc"')->{status}, 200, 'E16: does not';
+is cached('E16: a range of it', '/gzip/p', undef, @zip, Range => 'bytes=0-1')->{body}, "\x1f\x8b",
+    'E16: is of its bytes';
+is cached('E16: HEAD', '/gzip/p', undef, @zip, ':method' => 'HEAD')->header('Content-Length'),
+    length $zipped->{body}, 'E16: has its length';
 for my $round (1, 2) {
     $t->clock_advance(61);
     $hit = fetched("E16: stale, round $round", '/gzip/p', $same, @zip);
@@ -284,29 +320,36 @@ for my $round (1, 2) {
     is $hit->header('ETag'), '"abc-gzip"', 'E16: with its own tag';
     cached('E16: and fresh again', '/gzip/p', undef, @zip);
 }
-ok fetched('E16: the other is stale as well', '/gzip/p', $same)->{body} eq $text, 'E16: confirmed';
+ok fetched('E16: the other is stale as well', '/gzip/p', $same)->{body} eq $text,
+    'E16: confirmed';
 is cond(), '"abc"', 'E16: by its own tag';
 $t->clock_advance(61);
-$hit = fetched('E16: a new page', '/gzip/p', [200, @{$page}[1 .. 2], ETag => '"def"', 'Content-Type' => 'text/plain', ':body' => "new $text"], @zip);
+$hit = fetched('E16: a new page', '/gzip/p', [200, @{$page}[1 .. 2], ETag => '"def"',
+    'Content-Type' => 'text/plain', ':body' => "new $text"], @zip);
 ok unzipped($hit) eq "new $text", 'E16: is compressed';
 ok unzipped(cached('E16: and stored', '/gzip/p', undef, @zip)) eq "new $text", 'E16: once';
 
-my $letters = [200, 'Cache-Control' => 'max-age=60', 'Content-Type' => 'text/plain', ':body' => 'aaa b'];
+my $letters = [200, 'Cache-Control' => 'max-age=60', 'Content-Type' => 'text/plain',
+    ':body' => 'aaa b'];
 is fetched('SUBSTITUTE', '/filtered/p', $letters)->{body}, '<aaa> b', 'works on the answer';
 is cached('SUBSTITUTE, hit', '/filtered/p')->{body}, '<aaa> b', 'and not on hits again';
 
 # mod_headers works on each answer, once, from what the origin had sent.
-my @sent = ('Cache-Control' => 'max-age=60', 'X-Set' => 'theirs', 'X-Append' => 'theirs', 'X-Add' => 'theirs', 'X-Edit' => 'me',
+my @sent = ('Cache-Control' => 'max-age=60', 'X-Set' => 'theirs', 'X-Append' => 'theirs',
+    'X-Add' => 'theirs', 'X-Edit' => 'me',
     'X-Each' => 'foo', 'Set-Cookie' => 'a=1', 'X-Unset' => 'theirs', ETag => '"h"');
-my @shown = ('X-Set', 'X-Append', 'X-Add', 'X-Edit', 'X-Each', 'X-Always', 'Set-Cookie', 'X-Unset', 'X-Empty', 'Cache-Control');
+my @shown = ('X-Set', 'X-Append', 'X-Add', 'X-Edit', 'X-Each', 'X-Always', 'Set-Cookie',
+    'X-Unset', 'X-Empty', 'Cache-Control');
 my $want = 'ours|theirs, ours|theirs, ours|edited me|f00|ours|none|none|ours|'
     . 'max-age=60, stale-if-error=5';
 sub shown { my $res = shift; return join '|', map { $res->header($_) // 'none' } @shown }
 is shown(fetched('mod_headers', '/headers/p', [200, @sent])), $want, 'on the first answer';
 is shown(cached("mod_headers, hit $_", '/headers/p')), $want, 'the same' for 1, 2;
-is shown(cached('mod_headers, HEAD', '/headers/p', undef, ':method' => 'HEAD')), $want, 'the same';
+is shown(cached('mod_headers, HEAD', '/headers/p', undef, ':method' => 'HEAD')), $want,
+    'the same';
 $t->clock_advance(61);
-is shown(fetched('mod_headers, confirmed', '/headers/p', [304, ETag => '"h"', 'Cache-Control' => 'max-age=60'])), $want, 'the same';
+is shown(fetched('mod_headers, confirmed', '/headers/p',
+    [304, ETag => '"h"', 'Cache-Control' => 'max-age=60'])), $want, 'the same';
 is shown(cached('mod_headers, then', '/headers/p')), $want, 'the same';
 my $nm = cached('mod_headers, 304', '/headers/p', undef, 'If-None-Match' => '"h"');
 is $nm->{status}, 304, 'to a condition';

@@ -100,9 +100,11 @@ my %named = (
 );
 for my $field ('Location', 'Content-Location') {
     for my $value (sort keys %named) {
-        store('/named') unless $t->get('/named', 'Cache-Control' => 'only-if-cached')->{status} == 200;
+        my $stored = $t->get('/named', 'Cache-Control' => 'only-if-cached')->{status} == 200;
+        store('/named') unless $stored;
         unsafe('POST', '/form', $field eq 'Location' ? 201 : 200, $field => $value);
-        $named{$value} ? is_gone('/named', "$field: $value") : is_stored('/named', "$field: $value");
+        my $check = $named{$value} ? \&is_gone : \&is_stored;
+        $check->('/named', "$field: $value");
     }
 }
 store('/named');

@@ -36,7 +36,8 @@ sub _answer {
         if ($name =~ /^:(\w+)/) { $how{$1} = $value }
         else                    { push @headers, $name, $value }
     }
-    my $body = delete $how{body} // (defined $how{size} ? 'x' x delete $how{size} : "answer $serial");
+    my $body = delete $how{body} // (defined $how{size} ? 'x' x delete $how{size}
+        : "answer $serial");
     return ($status, \@headers, $body, %how);
 }
 
