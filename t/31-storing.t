@@ -50,7 +50,8 @@ sub lives {
     my $path = '/p' . ++$serial;
     ask($path, says('max-age=60'), ':method' => $_, ':body' => '') for qw(POST PUT OPTIONS XYZZY);
     is ask($path, says('max-age=60'))->{fetches}, 1, "an answer to another method is not stored";
-    is ask($path, says('max-age=60'), ':method' => 'HEAD')->{fetches}, 0, 'a GET stored answers HEAD';
+    is ask($path, says('max-age=60'), ':method' => 'HEAD')->{fetches}, 0,
+        'a GET stored answers HEAD';
 }
 
 # Final statuses that are understood, with a lifetime stated.
@@ -76,7 +77,8 @@ for my $sent ('200 Fine, thanks', '299 Two Hundred And Something', '404 No such 
 }
 
 # must-understand (section 5.2.2.3): no-store does not count for who understands the status.
-stored("must-understand, no-store: $_", [$_, 'Cache-Control' => 'max-age=60, no-store, must-understand'])
+my @understand = ('Cache-Control' => 'max-age=60, no-store, must-understand');
+stored("must-understand, no-store: $_", [$_, @understand])
     for 200, 203, 301, 404, 503;
 never("must-understand: $_", [$_, 'Cache-Control' => 'max-age=60, must-understand'])
     for 299, 418, 499, 599;
@@ -96,7 +98,8 @@ for my $word ('no-cache', 'private', 'Private') {
         is $first->header('Set-Cookie'), 'a=1', "$word=$list: the first client has all";
     }
 }
-stored('private="x", no-cache="y"', says('max-age=60, private="X-One", no-cache="Set-Cookie"', @fields));
+stored('private="x", no-cache="y"',
+    says('max-age=60, private="X-One", no-cache="Set-Cookie"', @fields));
 stored('a list of one as a token', says('max-age=60, private=X-One'));
 never("private=$_ is no list, so all is private", says("max-age=60, private=$_"))
     for '""', '"a b"', '"a:"', '" "', '"X-\One"';
@@ -109,28 +112,33 @@ my @auth = (Authorization => 'Basic eDp5');
 stored("Authorization and $_", says($_), @auth)
     for 'public, max-age=60', 's-maxage=60', 'max-age=60, must-revalidate', 'PUBLIC,max-age=60';
 never("Authorization and $_", says($_), @auth)
-    for 'max-age=60', 'max-age=60, proxy-revalidate', 'max-age=60, immutable', 'max-age=60, s-maxage=0',
-    'max-age=60, public=1', 'max-age=60, public, private';
+    for 'max-age=60', 'max-age=60, proxy-revalidate', 'max-age=60, immutable',
+    'max-age=60, s-maxage=0', 'max-age=60, public=1', 'max-age=60, public, private';
 stored('Authorization and CDN-Cache-Control: public',
     says('max-age=60', 'CDN-Cache-Control' => 'public, max-age=60'), @auth);
 {
     my $path = '/p' . ++$serial;
     my $public = says('max-age=60');
     ask($path, $public);
-    is ask($path, $public, @auth)->{fetches}, 0, 'a page stored without Authorization answers with it';
+    is ask($path, $public, @auth)->{fetches}, 0,
+        'a page stored without Authorization answers with it';
 }
 
 # 400: only with a lifetime of its own, and only for an ordinary request.
 my $later = 'Sun, 01 Jan 2040 00:00:00 GMT';
 stored("400, $_", [400, 'Cache-Control' => $_]) for 'max-age=60', 's-maxage=60';
 never('400, Expires', [400, Expires => $later]);
-never('400, public and Last-Modified', [400, 'Cache-Control' => 'public', 'Last-Modified' => 'Mon, 01 Jan 2024 00:00:00 GMT']);
+never('400, public and Last-Modified',
+    [400, 'Cache-Control' => 'public', 'Last-Modified' => 'Mon, 01 Jan 2024 00:00:00 GMT']);
 never('400 to a request of 4 KB', [400, 'Cache-Control' => 'max-age=60'], 'X-Large' => 'x' x 4096);
-never('400 to a request beyond ASCII', [400, 'Cache-Control' => 'max-age=60'], 'X-Odd' => "caf\xe9");
-stored("$_ is not so choosy", [$_, 'Cache-Control' => 'max-age=60'], 'X-Large' => 'x' x 4096) for 200, 404;
+never('400 to a request beyond ASCII', [400, 'Cache-Control' => 'max-age=60'],
+    'X-Odd' => "caf\xe9");
+stored("$_ is not so choosy", [$_, 'Cache-Control' => 'max-age=60'], 'X-Large' => 'x' x 4096)
+    for 200, 404;
 
 # Incomplete and partial.
-never('206', [206, 'Cache-Control' => 'max-age=60', 'Content-Range' => 'bytes 0-0/2'], Range => 'bytes=0-0');
+never('206', [206, 'Cache-Control' => 'max-age=60', 'Content-Range' => 'bytes 0-0/2'],
+    Range => 'bytes=0-0');
 never('Content-Range with 200', says('max-age=60', 'Content-Range' => 'bytes 0-7/100'));
 stored('a Content-Range that is none', says('max-age=60', 'Content-Range' => 'whatever'));
 for my $end ('close', 'reset') {
@@ -151,7 +159,8 @@ for my $end ('close', 'reset') {
 my %lives = (
     'max-age=60' => 60, 'max-age="60"' => 60, 'MAX-AGE=60' => 60, 'Max-Age="060"' => 60,
     " max-age=60\t" => 60, ',,max-age=60,,' => 60, "x=\"a, b\" ,\tmax-age=60" => 60,
-    'max-age=60, max-age=60' => 60, 'max-age=1, s-maxage=60' => 60, 'max-age=1, s-maxage="60"' => 60,
+    'max-age=60, max-age=60' => 60, 'max-age=1, s-maxage=60' => 60,
+    'max-age=1, s-maxage="60"' => 60,
     'unknown, max-age=60' => 60, 'unknown="max-age=5, no-store", max-age=60' => 60,
     'no-storex, privately, max-age=60' => 60, 'max-age=60, x-max-age=7' => 60,
     'max-age=2147483647' => 2147483647, 'max-age=2147483648' => 2147483648,
@@ -162,10 +171,11 @@ lives($lives{$_}, "Cache-Control: $_", says($_)) for sort keys %lives;
 lives(60, 'two lines of it', says('public', 'Cache-Control' => 'max-age=60'));
 never('a quotation mark left open in one line', says('x="', 'Cache-Control' => 'max-age=60'));
 never("Cache-Control: $_", says($_))
-    for 'max-age=-1', 'max-age=+60', 'max-age=6x', 'max-age=1.5', 'max-age=60s', 'max-age', 'max-age=',
-    'max-age=""', 'max-age= 60', 'max-age =60', 'max-age="6\0"', "max-age='60'", 'max-age=0x60',
-    'max-age=60, max-age=1', 'max-age=60, s-maxage=-1', 's-maxage=x, max-age=60', 'max-age=60; private',
-    'max-age=60, no-store=x', 'max-age=60, no-store="x"', 'max-age=60, no-sto"re', 'max-age=60 no-store';
+    for 'max-age=-1', 'max-age=+60', 'max-age=6x', 'max-age=1.5', 'max-age=60s', 'max-age',
+    'max-age=', 'max-age=""', 'max-age= 60', 'max-age =60', 'max-age="6\0"', "max-age='60'",
+    'max-age=0x60', 'max-age=60, max-age=1', 'max-age=60, s-maxage=-1', 's-maxage=x, max-age=60',
+    'max-age=60; private', 'max-age=60, no-store=x', 'max-age=60, no-store="x"',
+    'max-age=60, no-sto"re', 'max-age=60 no-store';
 never('two lines that contradict', says('max-age=60', 'Cache-Control' => 'max-age=1'));
 
 $t->finish;

@@ -53,24 +53,30 @@ sub not_fresh {
 }
 
 # s-maxage over max-age over Expires.
-lives(60, 's-maxage over all', 200, 'Cache-Control' => 'max-age=1000, s-maxage=60', Expires => date_in(2000));
+lives(60, 's-maxage over all', 200, 'Cache-Control' => 'max-age=1000, s-maxage=60',
+    Expires => date_in(2000));
 lives(60, 'max-age over Expires', 200, 'Cache-Control' => 'max-age=60', Expires => date_in(2000));
-lives(60, 'max-age over an Expires that is past', 200, 'Cache-Control' => 'max-age=60', Expires => date_in(-60));
+lives(60, 'max-age over an Expires that is past', 200, 'Cache-Control' => 'max-age=60',
+    Expires => date_in(-60));
 lives(60, 'max-age over an invalid Expires', 200, 'Cache-Control' => 'max-age=60', Expires => '0');
 not_fresh('max-age=0 over Expires', 200, 'Cache-Control' => 'max-age=0', Expires => date_in(2000));
-not_fresh('s-maxage=0 over max-age', 200, 'Cache-Control' => 'max-age=60, s-maxage=0', ETag => '"e"');
-lives(500, 'Expires, with directives that say nothing of time', 200, 'Cache-Control' => 'public, x=1',
+not_fresh('s-maxage=0 over max-age', 200, 'Cache-Control' => 'max-age=60, s-maxage=0',
+    ETag => '"e"');
+lives(500, 'Expires, with directives that say nothing of time', 200,
+    'Cache-Control' => 'public, x=1',
     Expires => date_in(500));
 
 # Expires, in each of the three forms of a date, and in any that is none.
 my $in_time = date_in(1000);
 my ($day, $month, $year, $clock) = $in_time =~ /, (\d\d) (\w+) \d\d(\d\d) (\S+) /;
-my %full = (Sun => 'Sunday', Mon => 'Monday', Tue => 'Tuesday', Wed => 'Wednesday', Thu => 'Thursday',
+my %full = (Sun => 'Sunday', Mon => 'Monday', Tue => 'Tuesday', Wed => 'Wednesday',
+    Thu => 'Thursday',
     Fri => 'Friday', Sat => 'Saturday');
 my $weekday = substr $in_time, 0, 3;
 my $asctime = sprintf '%s %s %2d %s 20%s', $weekday, $month, $day, $clock, $year;
 lives(1000, "Expires: $_", 200, Expires => $_)
-    for $in_time, lc $in_time, uc $in_time, "$full{$weekday}, $day-$month-$year $clock GMT", $asctime;
+    for $in_time, lc $in_time, uc $in_time, "$full{$weekday}, $day-$month-$year $clock GMT",
+    $asctime;
 my @invalid = (
     'another time zone' => $in_time =~ s/GMT/EST/r,
     'a numeric zone'    => $in_time =~ s/GMT/+0000/r,
@@ -105,13 +111,17 @@ while (my ($name, $value) = splice @invalid, 0, 2) {
 not_fresh('Expires in the past', 200, Expires => date_in(-1), ETag => '"e"');
 not_fresh('Expires that is Date', 200, Expires => $in_time, Date => $in_time, ETag => '"e"');
 lives(1000, 'Expires twice the same', 200, Expires => $in_time, Expires => $in_time);
-not_fresh('Expires twice, not the same', 200, Expires => $in_time, Expires => date_in(5), ETag => '"e"');
-not_fresh('an invalid Expires, and no guess by Last-Modified', 200, Expires => '0', 'Last-Modified' => date_in(-100_000));
+not_fresh('Expires twice, not the same', 200, Expires => $in_time, Expires => date_in(5),
+    ETag => '"e"');
+not_fresh('an invalid Expires, and no guess by Last-Modified', 200, Expires => '0',
+    'Last-Modified' => date_in(-100_000));
 
 # Expires counts from Date.
 lives(50, 'Expires 100 s after a Date 50 s ago', 200, Date => date_in(-50), Expires => date_in(50));
-lives(60, 'Expires 60 s after a Date to come', 200, Date => date_in(1000), Expires => date_in(1060));
-not_fresh('Expires before a Date to come', 200, Date => date_in(1000), Expires => date_in(900), ETag => '"e"');
+lives(60, 'Expires 60 s after a Date to come', 200, Date => date_in(1000),
+    Expires => date_in(1060));
+not_fresh('Expires before a Date to come', 200, Date => date_in(1000), Expires => date_in(900),
+    ETag => '"e"');
 
 # Date: what it tells of the age.
 my $hit = lives(20, 'Date 40 s ago', 200, 'Cache-Control' => 'max-age=60', Date => date_in(-40));
@@ -133,16 +143,20 @@ for my $date (undef, 'Thu, 32 Jan 2026 00:00:00 GMT') {
 }
 
 # Age: a list, parameters, nonsense.
-my @ages = ('10' => 50, '0010' => 50, '10, 20' => 50, '20, 10' => 40, '10,' => 50, ', 10' => 50, '10 ' => 50,
-    '10;x=1' => 60, '10 20' => 60, '-10' => 60, '+10' => 60, '1e1' => 60, '10.5' => 60, 'x' => 60, '"10"' => 60,
+my @ages = ('10' => 50, '0010' => 50, '10, 20' => 50, '20, 10' => 40, '10,' => 50, ', 10' => 50,
+    '10 ' => 50,
+    '10;x=1' => 60, '10 20' => 60, '-10' => 60, '+10' => 60, '1e1' => 60, '10.5' => 60, 'x' => 60,
+    '"10"' => 60,
     '' => 60, 'x, 10' => 60);
 while (my ($age, $left) = splice @ages, 0, 2) {
     $hit = lives($left, "Age: $age", 200, 'Cache-Control' => 'max-age=60', Age => $age);
     is_about($hit->header('Age'), 60 - $left, "Age: $age: shown as that of the hit");
 }
 lives(50, 'Age twice', 200, 'Cache-Control' => 'max-age=60', Age => 10, Age => 20);
-lives(20, 'Age and an older Date', 200, 'Cache-Control' => 'max-age=60', Age => 10, Date => date_in(-40));
-lives(20, 'Age, older than Date', 200, 'Cache-Control' => 'max-age=60', Age => 40, Date => date_in(-10));
+lives(20, 'Age and an older Date', 200, 'Cache-Control' => 'max-age=60', Age => 10,
+    Date => date_in(-40));
+lives(20, 'Age, older than Date', 200, 'Cache-Control' => 'max-age=60', Age => 40,
+    Date => date_in(-10));
 not_fresh("Age: $_", 200, 'Cache-Control' => 'max-age=60', Age => $_)
     for 60, 2147483647, 2147483648, 4294967296, '99999999999999999999999999';
 

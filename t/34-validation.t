@@ -38,7 +38,7 @@ sub stored {
 
 sub stale { my $path = stored(@_); $t->clock_advance(11); return $path }
 
-# --- what the origin is asked ---------------------------------------------------------------
+# --- what the origin is asked ----------------------------------------------------------------
 
 my @validators = (
     ['a strong ETag',       ['"a"', undef],          ETag => '"a"'],
@@ -70,8 +70,8 @@ for (@validators) {
 for my $field ('If-None-Match', 'If-Modified-Since') {
     my $path = '/p' . ++$serial;
     my $value = $field =~ /Match/ ? '"a"' : $monday;
-    my $res = ask($path, says('max-age=10', ETag => '"a"', 'Last-Modified' => $monday, ':body' => 'whole'),
-        $field => $value);
+    my $whole = says('max-age=10', ETag => '"a"', 'Last-Modified' => $monday, ':body' => 'whole');
+    my $res = ask($path, $whole, $field => $value);
     is seen(lc $field), undef, "a miss with $field: the origin is not asked so";
     is "$res->{status} $res->{body}", '304 ', "a miss with $field: 304";
     is ask($path)->{body}, 'whole', "a miss with $field: stored as a whole";
@@ -79,12 +79,13 @@ for my $field ('If-None-Match', 'If-Modified-Since') {
 for my $field ('If-Match', 'If-Unmodified-Since') {
     my $path = '/p' . ++$serial;
     my $value = $field =~ /Match/ ? '"a"' : $monday;
-    is ask($path, [412, 'Cache-Control' => 'max-age=60'], $field => $value)->{status}, 412, "a miss with $field";
+    is ask($path, [412, 'Cache-Control' => 'max-age=60'], $field => $value)->{status}, 412,
+        "a miss with $field";
     is seen(lc $field), $value, "a miss with $field: the origin judges it";
     is ask($path)->{fetches}, 1, "a miss with $field: nothing stored";
 }
 
-# --- conditions of clients on hits ------------------------------------------------------------
+# --- conditions of clients on hits -----------------------------------------------------------
 
 # Status expected, fields stored, fields of the request.
 my @strong = (ETag => '"a"', 'Last-Modified' => $monday);
@@ -118,7 +119,8 @@ my @conditions = (
     [200, \@strong, 'If-Modified-Since' => $monday =~ s/GMT/EST/r],
     [200, \@strong, 'If-Modified-Since' => $after =~ s/,//r],
     [200, \@strong, 'If-Modified-Since' => "$after, $after"],
-    [304, [Date => DevCache::Origin::http_date(DevCache::Origin::now())], 'If-Modified-Since' => 'Sun, 01 Jan 2040 00:00:00 GMT'],
+    [304, [Date => DevCache::Origin::http_date(DevCache::Origin::now())],
+        'If-Modified-Since' => 'Sun, 01 Jan 2040 00:00:00 GMT'],
     [200, [],       'If-Modified-Since' => $monday],
 
     [200, \@strong, 'If-Match' => '"a"'],
@@ -163,7 +165,8 @@ is ask($gone, [500], @$_)->{status}, 404, "$_->[0] does not count for a 404"
 
 # The fields of a 304 (RFC 9110, section 15.4.5).
 my @described = (ETag => '"a"', 'Content-Location' => '/own', Vary => 'X-A',
-    Expires => 'Sun, 01 Jan 2040 00:00:00 GMT', Date => DevCache::Origin::http_date(DevCache::Origin::now() - 5));
+    Expires => 'Sun, 01 Jan 2040 00:00:00 GMT',
+    Date => DevCache::Origin::http_date(DevCache::Origin::now() - 5));
 my $path = stored(\@described);
 my $not_modified = ask($path, [500], 'If-None-Match' => '"a"');
 is $not_modified->header($described[2 * $_]), $described[2 * $_ + 1], "a 304 has $described[2 * $_]"
@@ -173,24 +176,28 @@ like $not_modified->header('Age'), qr/^[56789]$/, 'a 304 has Age';
 like $not_modified->header('Cache-Status'), qr/^devcache; hit; /, 'a 304 has Cache-Status';
 is $not_modified->header($_), undef, "a 304 has no $_" for 'Content-Length', 'Content-Type';
 
-# --- what a 304 does ----------------------------------------------------------------------------
+# --- what a 304 does -------------------------------------------------------------------------
 
 # Status and body for the client, and which of our own answers it takes: the origin's 304 and a
 # condition of the client's are two things.
+my @same_tag = ('If-None-Match' => '"a"');
+my @part = (Range => 'bytes=0-1');
+my $confirms = [304, ETag => '"a"'];
+my $new = [200, ETag => '"b"', ':body' => 'new'];
 my @both = (
-    ['304 and no condition',           [304, ETag => '"a"'], [],                          '200 stored'],
-    ['304 and the same tag',           [304, ETag => '"a"'], ['If-None-Match' => '"a"'],  '304 '],
-    ['304 and another tag',            [304, ETag => '"a"'], ['If-None-Match' => '"x"'],  '200 stored'],
-    ['304 and If-Match',               [304, ETag => '"a"'], ['If-Match' => '"a"'],       '200 stored'],
-    ['304 and a range',                [304, ETag => '"a"'], [Range => 'bytes=0-1'],      '206 st'],
-    ['304 and a range, If-Range',      [304, ETag => '"a"'], [Range => 'bytes=0-1', 'If-Range' => '"a"'], '206 st'],
-    ['304 and a range, If-Range fails', [304, ETag => '"a"'], [Range => 'bytes=0-1', 'If-Range' => '"x"'], '200 stored'],
-    ['200 and no condition',           [200, ETag => '"b"', ':body' => 'new'], [],        '200 new'],
-    ['200 and the old tag',            [200, ETag => '"b"', ':body' => 'new'], ['If-None-Match' => '"a"'], '200 new'],
-    ['200 and the new tag',            [200, ETag => '"b"', ':body' => 'new'], ['If-None-Match' => '"b"'], '304 '],
-    ['200 and a range',                [200, ETag => '"b"', ':body' => 'new'], [Range => 'bytes=0-1'], '206 ne'],
-    ['304, reloaded by a browser',     [304, ETag => '"a"'], ['If-None-Match' => '"a"', 'Cache-Control' => 'max-age=0'], '304 '],
-    ['404',                            [404, ':body' => 'gone'], ['If-None-Match' => '"a"'], '404 gone'],
+    ['304 and no condition',            $confirms, [],                         '200 stored'],
+    ['304 and the same tag',            $confirms, \@same_tag,                 '304 '],
+    ['304 and another tag',             $confirms, ['If-None-Match' => '"x"'], '200 stored'],
+    ['304 and If-Match',                $confirms, ['If-Match' => '"a"'],      '200 stored'],
+    ['304 and a range',                 $confirms, \@part,                     '206 st'],
+    ['304 and a range, If-Range holds', $confirms, [@part, 'If-Range' => '"a"'], '206 st'],
+    ['304 and a range, If-Range fails', $confirms, [@part, 'If-Range' => '"x"'], '200 stored'],
+    ['304 and a reload',                $confirms, [@same_tag, 'Cache-Control' => 'max-age=0'], '304 '],
+    ['200 and no condition',            $new, [],                              '200 new'],
+    ['200 and the old tag',             $new, \@same_tag,                      '200 new'],
+    ['200 and the new tag',             $new, ['If-None-Match' => '"b"'],      '304 '],
+    ['200 and a range',                 $new, \@part,                          '206 ne'],
+    ['404',                             [404, ':body' => 'gone'], \@same_tag,  '404 gone'],
 );
 for (@both) {
     my ($name, $answer, $request, $want) = @$_;
@@ -215,7 +222,8 @@ my @new = (ETag => 'W/"a"', 'X-New' => 'new', 'X-Lines' => 3, 'X-Added' => 'adde
     'Cache-Control' => 'max-age=77, private="X-Mine"', 'X-Mine' => 'mine');
 my %now = ('X-Old' => 'old', 'X-New' => 'new', 'X-Lines' => '3', 'X-Added' => 'added',
     'Content-Type' => 'text/old', 'Content-Encoding' => 'x-old', 'Content-Range' => undef,
-    'Content-Length' => '6', 'Content-Language' => 'en', 'Content-Location' => '/new', ETag => 'W/"a"',
+    'Content-Length' => '6', 'Content-Language' => 'en', 'Content-Location' => '/new',
+    ETag => 'W/"a"',
     'Set-Cookie' => undef, 'X-Hop' => undef, 'Proxy-Authenticate' => undef,
     Expires => 'Sun, 01 Jan 2040 00:00:00 GMT', 'Cache-Control' => 'max-age=77, private="X-Mine"',
     'X-Mine' => undef);
@@ -232,7 +240,8 @@ is ask($path, [500])->{fetches}, 0, 'it is as fresh as the 304 says';
 
 $path = stale(['X-Own' => 1, 'Set-Cookie' => 'a=1', ETag => '"a"'], '/cookies/');
 ask($path, [304, 'Set-Cookie' => 'a=2']);
-is ask($path, [500])->header('Set-Cookie'), 'a=2', 'DevCacheStoreSetCookie: a 304 renews the cookie';
+is ask($path, [500])->header('Set-Cookie'), 'a=2',
+    'DevCacheStoreSetCookie: a 304 renews the cookie';
 $path = stale([ETag => '"a"'], '/cookies/');
 ask($path, [304, 'Set-Cookie' => 'a=2']);
 is ask($path, [500])->header('Set-Cookie'), undef, 'and brings none where there was none';
@@ -246,51 +255,63 @@ is ask($path, [500])->{fetches}, 0, 'without the Age of then';
 # It may also take the permission to store.
 for my $control ('no-store', 'private', 'max-age=10 private') {
     $path = stale([ETag => '"a"']);
-    is ask($path, [304, 'Cache-Control' => $control])->{body}, 'stored', "304 with $control: the client is served";
+    is ask($path, [304, 'Cache-Control' => $control])->{body}, 'stored',
+        "304 with $control: the client is served";
     is ask($path, says('max-age=10', ':body' => 'new'))->{body}, 'new', 'and nobody after that';
     is seen('if-none-match'), undef, 'as it is gone';
 }
 
 # A 304 for something else: weak and strong tags, Last-Modified, another variant.
 my @same = ([[ETag => '"a"'], [ETag => 'W/"a"']], [[ETag => 'W/"a"'], [ETag => '"a"']],
-    [[ETag => '"a"'], []], [['Last-Modified' => $monday], []], [[ETag => '"a-gzip"'], [ETag => '"a"']],
+    [[ETag => '"a"'], []], [['Last-Modified' => $monday], []],
+    [[ETag => '"a-gzip"'], [ETag => '"a"']],
     [['Last-Modified' => $monday], ['Last-Modified' => $monday]]);
-my @other = ([[ETag => '"a"'], [ETag => '"b"']], [['Last-Modified' => $monday], ['Last-Modified' => $after]],
-    [['Last-Modified' => $monday], [ETag => '"b"']], [[ETag => '"a"', 'Last-Modified' => $monday], [ETag => '"b"', 'Last-Modified' => $monday]]);
+my @other = ([[ETag => '"a"'], [ETag => '"b"']],
+    [['Last-Modified' => $monday], ['Last-Modified' => $after]],
+    [['Last-Modified' => $monday], [ETag => '"b"']],
+    [[ETag => '"a"', 'Last-Modified' => $monday], [ETag => '"b"', 'Last-Modified' => $monday]]);
 for my $case ((map { [1, @$_] } @same), map { [2, @$_] } @other) {
     my ($fetches, $stored, $answer) = @$case;
     $path = stale($stored);
     my $res = ask($path, [304, @$answer, 'Cache-Control' => 'max-age=10']);
-    is $res->{fetches}, $fetches, "@$stored; 304 with " . (join(' ', @$answer) || 'no validator') . ': '
+    my $with = @$answer ? "@$answer" : 'no validator';
+    is $res->{fetches}, $fetches, "@$stored; 304 with $with: "
         . ($fetches == 1 ? 'the same' : 'another, so asked again');
     is seen('if-none-match') // seen('if-modified-since'), undef, 'for the whole' if $fetches == 2;
 }
 my %language = (en => '"en"', de => '"de"');
-sub variants { return map { ask($path, says('max-age=10', Vary => 'Accept-Language', ETag => $language{$_}, ':body' => $_),
-    'Accept-Language' => $_) } sort keys %language }
 $path = '/p' . ++$serial;
-variants();
+for my $name (sort keys %language) {
+    my @varied = (Vary => 'Accept-Language', ETag => $language{$name}, ':body' => $name);
+    ask($path, says('max-age=10', @varied), 'Accept-Language' => $name);
+}
 $t->clock_advance(11);
-my $en = ask($path, [304, ETag => '"en"', Vary => 'Accept-Language', 'Cache-Control' => 'max-age=10'], 'Accept-Language' => 'en');
+my $en = ask($path, [304, ETag => '"en"', Vary => 'Accept-Language',
+    'Cache-Control' => 'max-age=10'], 'Accept-Language' => 'en');
 is seen('if-none-match'), '"en"', 'a variant is validated by its own tag';
 is "$en->{body} $en->{fetches}", 'en 1', 'and confirmed';
 is ask($path, [500], 'Accept-Language' => 'en')->{fetches}, 0, 'it is fresh';
-is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'de')->{fetches}, 1, 'the other one is not';
+is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'de')->{fetches}, 1,
+    'the other one is not';
 $t->clock_advance(11);
-is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'en')->{fetches}, 2, "a 304 for another variant's tag: asked again";
+is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'en')->{fetches}, 2,
+    "a 304 for another variant's tag: asked again";
 
-# --- HEAD -----------------------------------------------------------------------------------------
+# --- HEAD ------------------------------------------------------------------------------------
 
 my @heads = (
     # what HEAD says                                                   the stored one after it
-    ['the same ETag',           [200, ETag => '"a"', 'X-New' => 'new', 'Content-Length' => 6], 'updated'],
-    ['the same, no length',     [200, ETag => '"a"', 'X-New' => 'new', 'Transfer-Encoding' => 'chunked'], 'updated'],
+    ['the same ETag',           [200, ETag => '"a"', 'X-New' => 'new', 'Content-Length' => 6],
+        'updated'],
+    ['the same, no length',     [200, ETag => '"a"', 'X-New' => 'new',
+        'Transfer-Encoding' => 'chunked'], 'updated'],
     ['no validator, the same length', [200, 'X-New' => 'new', 'Content-Length' => 6], 'updated'],
     ['304',                     [304, ETag => '"a"', 'X-New' => 'new'],       'updated'],
     ['another ETag',            [200, ETag => '"b"', 'Content-Length' => 6],  'gone'],
     ['another length',          [200, ETag => '"a"', 'Content-Length' => 7],  'gone'],
     ['another Last-Modified',   [200, 'Last-Modified' => $after, 'Content-Length' => 6], 'gone'],
-    ['no-store',                [200, ETag => '"a"', 'Content-Length' => 6, 'Cache-Control' => 'no-store'], 'gone'],
+    ['no-store',                [200, ETag => '"a"', 'Content-Length' => 6,
+        'Cache-Control' => 'no-store'], 'gone'],
     ['a redirect',              [302, Location => '/x'],                      'gone'],
 );
 for (@heads) {
@@ -301,7 +322,8 @@ for (@heads) {
     is $head->{status}, $answer->[0] == 304 ? 200 : $answer->[0], "HEAD, $name";
     is $head->{body}, '', 'without a body';
     my $get = ask($path, says('max-age=10', ':body' => 'new'));
-    is join(' ', grep { defined } $get->{body}, $get->header('X-New')), $then eq 'updated' ? 'stored new' : 'new',
+    is join(' ', grep { defined } $get->{body}, $get->header('X-New')),
+        $then eq 'updated' ? 'stored new' : 'new',
         "HEAD, $name: the stored one is $then";
     is seen('if-none-match'), undef, 'and its validators are' if $then eq 'gone';
 }

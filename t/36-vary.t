@@ -27,29 +27,37 @@ sub varies { return [200, 'Cache-Control' => 'max-age=60', map { (Vary => $_) } 
 sub status_of { return $_[0]->header('Cache-Status') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1 : undef }
 
 # Lines of a field in a request: none, one, several.
-sub lines { my ($name, $values) = @_; return map { ($name => $_) } ref $values ? @$values : $values }
+sub lines {
+    my ($name, $values) = @_;
+    return map { ($name => $_) } ref $values ? @$values : $values;
+}
 sub shown { return ref $_[0] ? join ' | ', @{ $_[0] } : defined $_[0] ? "'$_[0]'" : 'none' }
 
 # Each group is one variant, and no two groups are.
 my %groups = (
     'Accept-Encoding' => [
-        ['gzip, deflate, br', 'gzip,deflate,br', 'br , deflate,gzip', 'GZIP, Deflate, bR', 'gzip;q=1, deflate;q=1.000, br;q=1.',
-            'gzip ; q=1.0, deflate, br', 'x-gzip, deflate, br', ',gzip,, deflate, br,', 'gzip, deflate, gzip, br',
+        ['gzip, deflate, br', 'gzip,deflate,br', 'br , deflate,gzip', 'GZIP, Deflate, bR',
+            'gzip;q=1, deflate;q=1.000, br;q=1.', 'gzip ; q=1.0, deflate, br',
+            'x-gzip, deflate, br', ',gzip,, deflate, br,', 'gzip, deflate, gzip, br',
             ['gzip', 'deflate, br'], ['br', '', 'deflate', 'gzip']],
-        ['gzip, br;q=0.5', 'br;q=0.5, gzip', 'br;q=0.50,gzip;q=1.0', 'gzip,br;Q=0.500', 'br; q=0.5, x-gzip'],
+        ['gzip, br;q=0.5', 'br;q=0.5, gzip', 'br;q=0.50,gzip;q=1.0', 'gzip,br;Q=0.500',
+            'br; q=0.5, x-gzip'],
         ['gzip', 'gzip;q=1', 'x-gzip'], ['br'], ['gzip;q=0.5'], ['gzip, deflate'], ['gzip;q=0'],
         ['gzip;q=0, deflate, br', 'br, gzip;q=0.000, deflate'],
         ['*'], ['*;q=0'], ['gzip, *;q=0', '*;q=0.0, gzip'], ['identity'], ['gzip, identity;q=0'],
         [''], [undef],
         # what is malformed is what it is
-        ['gzip;q=2'], ['gzip;q=x'], ['gzip;q=-1'], ['gzip;level=9'], ['gzip deflate'], ['gzip;q=0.5555'],
+        ['gzip;q=2'], ['gzip;q=x'], ['gzip;q=-1'], ['gzip;level=9'], ['gzip;q=0.5555'],
+        ['gzip deflate'],
         ['gzip, gzip;q=0.5'], ['"gzip"'], ['gz ip'],
     ],
     'Accept-Language' => [
-        ['en-GB, en;q=0.8, de;q=0.5', 'EN-gb,en;q=0.80,de;q=0.500', 'de;q=0.5, en-GB;q=1.0, en;q=0.8',
+        ['en-GB, en;q=0.8, de;q=0.5', 'EN-gb,en;q=0.80,de;q=0.500',
+            'de;q=0.5, en-GB;q=1.0, en;q=0.8',
             ['en-GB', 'de;q=0.5', 'en;q=0.8']],
         ['en, de', 'de, en', ['en', 'de']],
-        ['en-GB'], ['en', 'en;q=1'], ['de'], ['en-GB, en'], ['en;q=0.8'], ['en, de;q=0.8'], ['de, en;q=0.8'],
+        ['en-GB'], ['en', 'en;q=1'], ['de'], ['en-GB, en'], ['en;q=0.8'], ['en, de;q=0.8'],
+        ['de, en;q=0.8'],
         ['*'], ['en, *;q=0.1'], [''], [undef], ['en_GB'], ['en;q=11'], ['en;x'],
     ],
     # of others no more is known than that they are lists
@@ -79,16 +87,20 @@ for my $name (sort keys %groups) {
 # The list of names grows. What is stored by fewer stays, and is used for those whom it fits.
 my @growing = (['X-A'], ['X-A, X-B'], ['x-b', 'X-C', 'X-A']);
 my @who = map { ['X-A' => $_, 'X-B' => $_, 'X-C' => $_] } 0 .. 2;
-is status_of(ask('/grows', varies(@{ $growing[0] }), @{ $who[0] })), 'fwd=uri-miss', 'the first of a URL';
-is status_of(ask('/grows', varies(@{ $growing[$_] }), @{ $who[$_] })), 'fwd=vary-miss', "stored by $_ more" for 1, 2;
+is status_of(ask('/grows', varies(@{ $growing[0] }), @{ $who[0] })), 'fwd=uri-miss',
+    'the first of a URL';
+is status_of(ask('/grows', varies(@{ $growing[$_] }), @{ $who[$_] })), 'fwd=vary-miss',
+    "stored by $_ more" for 1, 2;
 is status_of(ask('/grows', undef, @{ $who[$_] })), 'hit', "number $_ is a hit" for 0 .. 2;
-is status_of(ask('/grows', undef, 'X-A' => 0, 'X-B' => 9)), 'hit', 'where X-A alone counts, X-B does not';
+is status_of(ask('/grows', undef, 'X-A' => 0, 'X-B' => 9)), 'hit',
+    'where X-A alone counts, X-B does not';
 is status_of(ask('/grows', varies(@{ $growing[2] }), @{ $who[2] }, 'X-C' => 9)), 'fwd=vary-miss',
     'where it counts it does';
 
 # An answer without Vary for a URL that had it: others keep theirs.
 my %own = map { $_ => ask('/orphans', varies('X-A'), 'X-A' => $_)->{body} } 1 .. 3;
-my $plain = ask('/orphans', [404, 'Cache-Control' => 'max-age=60', ':body' => 'nothing here'], 'X-A' => 4);
+my $plain = ask('/orphans', [404, 'Cache-Control' => 'max-age=60', ':body' => 'nothing here'],
+    'X-A' => 4);
 is $plain->{body}, 'nothing here', 'an answer without Vary';
 is ask('/orphans', [500], 'X-A' => $_)->{body}, $own{$_}, "variant $_ is still there" for 1 .. 3;
 is ask('/orphans', [500], 'X-A' => 5)->{body}, 'nothing here', 'it is for who has none';
@@ -100,9 +112,11 @@ for my $n (1 .. 12) {
     ask('/three/p', varies('X-A'), 'X-A' => $n);
     is ask('/three/p', [500], 'X-A' => $n)->{fetches}, 0, "variant $n of 12 is stored";
 }
-my @there = grep { !ask('/three/p', [200, 'Cache-Control' => 'no-store'], 'X-A' => $_)->{fetches} } 1 .. 12;
+my $unstored = [200, 'Cache-Control' => 'no-store'];
+my @there = grep { !ask('/three/p', $unstored, 'X-A' => $_)->{fetches} } 1 .. 12;
 is "@there", '10 11 12', 'the last three are there';
-is ask('/three/other', [500], 'X-A' => $_)->{fetches}, 0, "another URL has its variant $_" for 1 .. 3;
+is ask('/three/other', [500], 'X-A' => $_)->{fetches}, 0, "another URL has its variant $_"
+    for 1 .. 3;
 
 # Vary: * is never stored, and leaves what is.
 my $kept = ask('/star', varies('X-A'), 'X-A' => 1)->{body};

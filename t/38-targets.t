@@ -42,7 +42,8 @@ sub lifetime {
 }
 
 # With max-age=500 in Cache-Control, and an Expires, what CDN-Cache-Control makes of it.
-my @general = ('Cache-Control' => 'max-age=500', Expires => DevCache::Origin::http_date(DevCache::Origin::now() + 5000));
+my @general = ('Cache-Control' => 'max-age=500',
+    Expires => DevCache::Origin::http_date(DevCache::Origin::now() + 5000));
 sub targeted {
     my ($want, @values) = @_;
     is lifetime('/p', @general, ETag => '"e"', map { ('CDN-Cache-Control' => $_) } @values), $want,
@@ -51,42 +52,52 @@ sub targeted {
 
 # It counts, and it alone.
 targeted('fresh for 500');
-targeted('fresh for 60', $_) for 'max-age=60', 's-maxage=60', 'max-age=5, s-maxage=60', 'max-age=60, s-maxagex=5';
+targeted('fresh for 60', $_) for 'max-age=60', 's-maxage=60', 'max-age=5, s-maxage=60',
+    'max-age=60, s-maxagex=5';
 targeted('fresh for 1000', 'max-age=1000');
-targeted('not stored', $_) for 'no-store', 'private', 'max-age=60, no-store', 'no-store, max-age=60';
+targeted('not stored', $_) for 'no-store', 'private', 'max-age=60, no-store',
+    'no-store, max-age=60';
 targeted('stored, not fresh', $_) for 'max-age=0', 'max-age=-60', 'public';
-is lifetime('/p', 'CDN-Cache-Control' => 'max-age=60', 'Cache-Control' => $_), 'fresh for 60', "in spite of Cache-Control: $_"
+is lifetime('/p', 'CDN-Cache-Control' => 'max-age=60', 'Cache-Control' => $_), 'fresh for 60',
+    "in spite of Cache-Control: $_"
     for 'no-store', 'private', 'max-age=0', 'no-cache', 'max-age=x', '"';
-is lifetime('/p', 'CDN-Cache-Control' => 'max-age=60', Expires => '0'), 'fresh for 60', 'in spite of Expires: 0';
-is lifetime('/p', 'CDN-Cache-Control' => 'must-revalidate', @general), 'not stored', 'no lifetime in it is no lifetime';
+is lifetime('/p', 'CDN-Cache-Control' => 'max-age=60', Expires => '0'), 'fresh for 60',
+    'in spite of Expires: 0';
+is lifetime('/p', 'CDN-Cache-Control' => 'must-revalidate', @general), 'not stored',
+    'no lifetime in it is no lifetime';
 is lifetime('/p', 'CDN-Cache-Control' => 'max-age=60, no-cache', ETag => '"e"', @general), 'both',
     'no-cache in it: stored, and validated at each use';
 
 # The grammar of RFC 9651: parameters, other types, the last of equal keys, several lines.
 targeted('fresh for 60', $_)
-    for 'max-age=60;x=1', 'max-age=60;x;y="a;b"', "max-age=60 , \tx", 'x=(1 2 "a, b");q=1, max-age=60', 'x=:AAAA:, max-age=60',
-    'x=?0, max-age=60', 'x=token/*, max-age=60', 'x=1.5, max-age=60', 'x=@1700000000, max-age=60', 'x=%"caf%c3%a9", max-age=60',
-    '*a.b-c_d=1, max-age=60', 'max-age=5, max-age=60', ' max-age=60 ', 'max-age=060', 'no-store-x, max-age=60';
+    for 'max-age=60;x=1', 'max-age=60;x;y="a;b"', "max-age=60 , \tx",
+    'x=(1 2 "a, b");q=1, max-age=60', 'x=:AAAA:, max-age=60', 'x=?0, max-age=60',
+    'x=token/*, max-age=60', 'x=1.5, max-age=60', 'x=@1700000000, max-age=60',
+    'x=%"caf%c3%a9", max-age=60', '*a.b-c_d=1, max-age=60', 'max-age=5, max-age=60', ' max-age=60 ',
+    'max-age=060', 'no-store-x, max-age=60';
 targeted('fresh for 60', 'public', 'max-age=60');
 targeted('fresh for 60', 'max-age=5', 'max-age=60');
 targeted('fresh for ' . 5 * int((2147483648 + 4) / 5), 'max-age=999999999999999');
 
 # One fault anywhere, and it is as if it were not there.
 targeted('fresh for 500', $_)
-    for '', ' ', 'max-age=60,', 'max-age=60,,public', ',max-age=60', 'max-age =60', 'max-age= 60', 'max-age=60 public', 'MAX-AGE=60',
-    'Max-Age=60', 'max-age', 'max-age="60"', 'max-age=60s', 'max-age=1.5', 'max-age=?1', 'max-age=(60)', 'max-age=+60',
-    'max-age=1000000000000000', 'max-age=60; X', 'max-age=60;', 'no-store, &', 'no-store, x="', 'no-store, x=(1 2', 'no-store, x=:A',
-    "no-store, caf\xe9", 'no-store, x="caf' . "\xe9" . '"', '"no-store"', 'no-store=1', 'no-store, 1x', 'no-store, x=?2', 'no-store=?1?',
-    'private=?0, x=';
+    for '', ' ', 'max-age=60,', 'max-age=60,,public', ',max-age=60', 'max-age =60', 'max-age= 60',
+    'max-age=60 public', 'MAX-AGE=60', 'Max-Age=60', 'max-age', 'max-age="60"', 'max-age=60s',
+    'max-age=1.5', 'max-age=?1', 'max-age=(60)', 'max-age=+60', 'max-age=1000000000000000',
+    'max-age=60; X', 'max-age=60;', 'no-store, &', 'no-store, x="', 'no-store, x=(1 2',
+    'no-store, x=:A', "no-store, caf\xe9", 'no-store, x="caf' . "\xe9" . '"', '"no-store"',
+    'no-store=1', 'no-store, 1x', 'no-store, x=?2', 'no-store=?1?', 'private=?0, x=';
 targeted('fresh for 500', 'max-age=60', '&');
 
 # A list of field names as in Cache-Control; clients and caches behind us see the field.
-my @listed = ('CDN-Cache-Control' => 'max-age=60, private="X-One"', 'Cache-Control' => 'no-store', 'X-One' => 1, 'X-Two' => 2);
+my @listed = ('CDN-Cache-Control' => 'max-age=60, private="X-One"', 'Cache-Control' => 'no-store',
+    'X-One' => 1, 'X-Two' => 2);
 $site->ask('/listed', [200, @listed]);
 my $hit = $site->ask('/listed', [200, @listed]);
 is $hit->{fetches}, 0, 'private="X-One" in it: stored';
 is join('|', map { $hit->header($_) // '-' } 'X-One', 'X-Two'), '-|2', 'without X-One';
-is $hit->header('Cache-Control'), 'no-store', 'Cache-Control is for those behind us, and reaches them';
+is $hit->header('Cache-Control'), 'no-store',
+    'Cache-Control is for those behind us, and reaches them';
 is $hit->header('CDN-Cache-Control'), 'max-age=60, private="X-One"', 'so does CDN-Cache-Control';
 
 # A 304 brings its own.
@@ -116,7 +127,8 @@ my @lists = (
 for (@lists) {
     my ($prefix, $want, @fields) = @$_;
     my @pairs = map { "$fields[2 * $_]: $fields[2 * $_ + 1]" } 0 .. @fields / 2 - 1;
-    is lifetime($prefix, map { $say{$_} // $_ } @fields), $want, "DevCacheTargets in $prefix, " . join('; ', @pairs);
+    is lifetime($prefix, map { $say{$_} // $_ } @fields), $want,
+        "DevCacheTargets in $prefix, " . join('; ', @pairs);
 }
 
 $t->finish;

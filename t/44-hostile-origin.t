@@ -297,6 +297,18 @@ is answered('/304/private', text('304 Not Modified', ['ETag: "v"',
     'Cache-Control: private']))->{body}, 'old page',
     'a 304 that forbids to keep it';
 right_again('then it', '/304/private');
+old('/304/other');
+$req = $t->send_req('/304/other');
+$fetch = $t->origin->accept;
+$fetch->send(text('304 Not Modified', ['ETag: "w"', $fresh]));
+$fetch->close;
+$fetch = $t->origin->accept;
+is $fetch->header('If-None-Match'), undef, 'a 304 for something else: asked for the whole';
+$fetch->send(text('200 OK', [$fresh, 'Connection: close'], 'new page'));
+$fetch->close;
+is $req->response->{body}, 'new page', 'which comes, though only the connection ends it';
+ok $req->response->{complete}, 'whole';
+is $t->get('/304/other')->{body}, 'new page', 'and is stored';
 old('/half');
 $res = answered('/half', text('200 OK', [$fresh, 'Content-Length: 100'], 'half'));
 ok !$res->{complete}, 'a new one that is cut';

@@ -3,8 +3,8 @@
  * What the fuzz targets share. A target defines fuzz(), one input as a string of its
  * own size on the heap, so that a sanitizer sees every step beyond its end.
  *
- * With clang -fsanitize=fuzzer it is a libFuzzer target; with -DREPLAY a program that
- * runs the files it is given and prints TAP.
+ * `make fuzz` makes libFuzzer targets of them. With REPLAY, the folder of a target's
+ * corpus, it is a program for `make check` that runs the files there and prints TAP.
  */
 #ifndef DEVCACHE_FUZZ_H
 #define DEVCACHE_FUZZ_H
@@ -16,6 +16,10 @@
 #include <apr_general.h>
 #include <apr_pools.h>
 #include "../unit/tap.h"
+
+#ifdef REPLAY
+#include <glob.h>
+#endif
 
 /** Try one input of @a len bytes; a NUL stands behind them and perhaps among them. */
 static void fuzz(const char *data, size_t len, apr_pool_t *p);
@@ -65,13 +69,18 @@ static int replay(const char *path)
     return 1;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    int i;
+    glob_t found;
+    size_t i;
 
-    for (i = 1; i < argc; i++) {
-        ok(replay(argv[i]), "%s", argv[i]);
+    if (!ok(glob(REPLAY "/*", 0, NULL, &found) == 0, "files in %s", REPLAY)) {
+        return done_testing();
     }
+    for (i = 0; i < found.gl_pathc; i++) {
+        ok(replay(found.gl_pathv[i]), "%s", found.gl_pathv[i]);
+    }
+    globfree(&found);
     return done_testing();
 }
 #endif
