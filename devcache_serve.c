@@ -258,8 +258,15 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
  * handler, while it is known what it is. */
 static int end_response(request_rec *r)
 {
-    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    apr_bucket_brigade *bb;
 
+    while (r->next) { /* after internal redirects the last one has answered */
+        r = r->next;
+    }
+    if (r->eos_sent) {
+        return OK;
+    }
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
     return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
                ? OK
@@ -279,7 +286,7 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
     rv = ap_run_handler(r);
     r->headers_in = x->fields;
     x->running = 0;
-    if (rv == OK && !r->eos_sent) {
+    if (rv == OK) {
         rv = end_response(r);
     }
     return x->answered ? OK : rv;

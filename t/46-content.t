@@ -213,6 +213,12 @@ for my $path ('/cms/post-1', '/cms/post-2', '/cms/post-2?page=2', '/cms/deep/er/
     $post{$path} = $res->{body};
 }
 is $t->get($_)->{body}, $post{$_}, "$_ again" for sort keys %post;
+my $kept = $t->client;   # one connection: an answer with two ends would spoil the next
+for my $n (1 .. 3) {
+    my $res = $kept->send_req("/cms/kept-$n")->response;
+    like $res->{body}, qr{^post /cms/kept-$n\n}, "kept connection, rewritten page $n";
+    is $res->header('Transfer-Encoding'), 'chunked', '… in chunks';
+}
 is same('a file there', '/cms/style.css')->{body}, 'body {}', 'is itself';
 like same('the index', '/cms/')->{body}, qr{^post /cms/\n}, 'is its own page';
 
