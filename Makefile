@@ -14,7 +14,9 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_backend.c devcache_quick.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
-UNITS := $(patsubst t/unit/%.c,%,$(sort $(wildcard t/unit/*.c)))
+UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \
+         $(patsubst t/fuzz/%.c,replay-%,$(sort $(wildcard t/fuzz/*.c)))
+FUZZ  := $(patsubst t/fuzz/%.c,fuzz-%,$(sort $(wildcard t/fuzz/*.c)))
 TOOLS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
 BENCH := $(patsubst bench/%.c,%,$(sort $(wildcard bench/*.c)))
 
@@ -66,12 +68,12 @@ shipped := $(SRC:%.c=$(BUILD)/obj/%.o)
 testing := $(SRC:%.c=$(BUILD)/testing/%.o)
 
 # --- build -----------------------------------------------------------------------------
-.PHONY: all units bench-programs test check demo show lint install uninstall clean help
+.PHONY: all units bench-programs test check fuzz demo show lint install uninstall clean help
 .PHONY: FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/mod_devcache.so $(TOOLS:%=$(BUILD)/%)  ## the module and its tools
-units: $(UNITS:%=$(BUILD)/unit-%)
+units: $(UNITS:%=$(BUILD)/%)
 bench-programs: $(BENCH:%=$(BUILD)/bench-%) $(BUILD)/bench-mod_null.so
 
 $(BUILD)/mod_devcache.so: $(shipped) $(BUILD)/exports
@@ -96,6 +98,12 @@ $(BUILD)/testing/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/unit-%: t/unit/%.c $(BUILD)/testing/libdevcache.a
 	$(Q)$(COMPILE) $(TESTING) -I. $(DEPS) -o $@ $< $(BUILD)/testing/libdevcache.a $(LIBS)
+$(BUILD)/replay-%: t/fuzz/%.c $(BUILD)/testing/libdevcache.a
+	$(Q)$(COMPILE) -DREPLAY='"t/fuzz/corpus/$*"' -I. $(DEPS) -o $@ $< \
+	    $(BUILD)/testing/libdevcache.a $(LIBS)
+$(BUILD)/fuzz-%: t/fuzz/%.c $(BUILD)/testing/libdevcache.a
+	$(Q)$(COMPILE) -fsanitize=fuzzer -I. $(DEPS) -o $@ $< \
+	    $(BUILD)/testing/libdevcache.a $(LIBS)
 $(BUILD)/bench-%: bench/%.c $(BUILD)/libdevcache.a
 	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS) -lm
 $(BUILD)/bench-mod_null.so: bench/null/mod_null.c $(BUILD)/flags
@@ -115,7 +123,7 @@ $(BUILD)/exports: $(BUILD)/flags
 -include $(wildcard $(BUILD)/*.d $(BUILD)/obj/*.d $(BUILD)/testing/*.d)
 
 # --- test ------------------------------------------------------------------------------
-T ?= $(UNITS:%=$(BUILD)/unit-%) $(sort $(wildcard t/*.t))
+T ?= $(UNITS:%=$(BUILD)/%) $(sort $(wildcard t/*.t))
 
 test:                                   ## install what is lacking, then check
 	tools/packages.sh test
@@ -124,6 +132,13 @@ test:                                   ## install what is lacking, then check
 check: all units $(BUILD)/testing/mod_devcache.so    ## T= JOBS= PROVEFLAGS= SAN=
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) DEVCACHE_BUILD=$(BUILD) \
 	    DEVCACHE_PRELOAD='$(PRELOAD)' prove -It/lib -j$(JOBS) $(PROVEFLAGS) $(T)
+
+fuzz:                                   ## build the fuzz targets, by clang
+	$(MAKE) CC=clang BUILD=build-fuzz MODE='$(FUZZMODE)' $(FUZZ:%=build-fuzz/%)
+	@echo 'To run them, each as long as you like:'; for f in $(FUZZ:fuzz-%=%); do \
+	    mkdir -p build-fuzz/found/$$f; \
+	    echo "  build-fuzz/fuzz-$$f -max_total_time=60 build-fuzz/found/$$f t/fuzz/corpus/$$f"; done
+FUZZMODE = -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 
 demo:                                   ## see it work (CHECK=1: unattended)
 	tools/packages.sh demo
@@ -207,7 +222,7 @@ uninstall:                              ## what install has put there, unless ch
 	@if cmp -s conf/devcache.conf $(conf); then rm -f $(conf); fi
 
 clean:                                  ## remove what was built
-	rm -rf build build-san compile_commands.json
+	rm -rf build build-san build-fuzz compile_commands.json
 
 help:                                   ## V=1 WERROR=1 CC=clang go with any
 	@sed -n 's/^\([a-z_.-]*\):[^#]*##  *\(.*\)/  \1	\2/p' Makefile | expand -t26

@@ -25,13 +25,15 @@ my $serial = 0;
 sub ask { return $site->ask(@_) }
 sub says { return [200, 'Cache-Control' => @_] }
 
-# Two plain requests, the second of which has the right number of fetches.
+# Two requests, the second of which has the right number of fetches.
 sub twice {
     my ($name, $fetches, $answer, @request) = @_;
     my $path = '/p' . ++$serial;
     my $first = ask($path, $answer, @request);
     my $second = ask($path, $answer, @request);
     is $second->{fetches}, $fetches, $name . ($fetches ? ': not stored' : ': stored');
+    is $site->last_request->[2]{'if-none-match'}, undef, "$name: nor kept to be validated"
+        if $fetches;
     return ($second, $first);
 }
 sub stored { my ($name, @how) = @_; return twice($name, 0, @how) }
@@ -111,7 +113,7 @@ is $kept->header('Content-Type'), 'text/own', 'Content-Type is still there';
 my @auth = (Authorization => 'Basic eDp5');
 stored("Authorization and $_", says($_), @auth)
     for 'public, max-age=60', 's-maxage=60', 'max-age=60, must-revalidate', 'PUBLIC,max-age=60';
-never("Authorization and $_", says($_), @auth)
+never("Authorization and $_", says($_, ETag => '"e"'), @auth)
     for 'max-age=60', 'max-age=60, proxy-revalidate', 'max-age=60, immutable',
     'max-age=60, s-maxage=0', 'max-age=60, public=1', 'max-age=60, public, private';
 stored('Authorization and CDN-Cache-Control: public',

@@ -192,7 +192,7 @@ my @both = (
     ['304 and a range',                 $confirms, \@part,                     '206 st'],
     ['304 and a range, If-Range holds', $confirms, [@part, 'If-Range' => '"a"'], '206 st'],
     ['304 and a range, If-Range fails', $confirms, [@part, 'If-Range' => '"x"'], '200 stored'],
-    ['304 and a reload',                $confirms, [@same_tag, 'Cache-Control' => 'max-age=0'], '304 '],
+    ['304 and a reload', $confirms, [@same_tag, 'Cache-Control' => 'max-age=0'], '304 '],
     ['200 and no condition',            $new, [],                              '200 new'],
     ['200 and the old tag',             $new, \@same_tag,                      '200 new'],
     ['200 and the new tag',             $new, ['If-None-Match' => '"b"'],      '304 '],

@@ -72,6 +72,11 @@ sub counter { return $t->counters->{ $_[0] } }
             $_[0]->send('half');
             $_[0]->close;
         }],
+        ['half a chunked answer' => sub {
+            $_[0]->head(200, { 'Cache-Control' => 'max-age=10', 'Transfer-Encoding' => 'chunked' });
+            $_[0]->chunk('half');
+            $_[0]->close;
+        }],
     );
     for my $failure (@failures) {
         my ($name, $fail) = @$failure;
