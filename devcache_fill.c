@@ -405,6 +405,25 @@ apr_status_t devcache_store_fill_publish(devcache_fill_t *f,
 
 /* ---- refreshing ----------------------------------------------------------- */
 
+/* An inline body, to be copied: what the lookup has left where it lies is read now. */
+static apr_status_t body_of(devcache_fill_t *f, const devcache_hit_t *hit,
+                            devcache_slice_t *body)
+{
+    const struct devcache_location_t *where = hit->where;
+    devcache_record_t old;
+    apr_status_t rv;
+
+    *body = hit->body;
+    if (where->body.serial || hit->body.data || hit->body_len == 0) {
+        return APR_SUCCESS;
+    }
+    rv = devcache_segment_read(f->s, &where->segment,
+                               (apr_uint64_t)where->entry.offset * DEVCACHE_RECORD_UNIT,
+                               where->entry.length, &old, f->pool);
+    *body = old.body;
+    return rv == APR_EGENERAL || rv == APR_EOF ? APR_NOTFOUND : rv;
+}
+
 static apr_status_t refresh(devcache_fill_t *f, const devcache_hit_t *hit,
                             const devcache_publish_t *what, devcache_put_t *put)
 {
@@ -416,9 +435,12 @@ static apr_status_t refresh(devcache_fill_t *f, const devcache_hit_t *hit,
     describe(&rec, f, what);
     rec.body_len = hit->body_len;
     rec.ref_serial = where->body.serial;
-    rec.body = hit->body;
+    rv = body_of(f, hit, &rec.body);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     rec.body_sum = where->body.serial ? where->body_salt
-                                      : devcache_record_body_sum(hit->body);
+                                      : devcache_record_body_sum(rec.body);
     rv = identify(f, &rec, &put->entry);
     put->needs_body = where->body.serial != 0;
     if (rv == APR_SUCCESS) {

@@ -31,6 +31,7 @@
 #include <unistd.h>
 #include "devcache_fault.h"
 
+#define HEAD_GUESS 8192 /* bytes; most heads are shorter */
 #define WALK_WINDOW (64 * 1024)
 
 /* ---- names ---------------------------------------------------------------- */
@@ -405,17 +406,25 @@ static ssize_t read_up_to(int fd, unsigned char *buf, apr_size_t len, apr_uint64
     return (ssize_t)got;
 }
 
-static apr_status_t read_verified(const devcache_lease_t *lease, apr_uint64_t offset,
-                                  apr_uint32_t len, unsigned char *buf,
-                                  devcache_record_t *rec)
+static apr_status_t read_exactly(const devcache_lease_t *lease, apr_uint64_t offset,
+                                 apr_size_t len, unsigned char *buf)
 {
     ssize_t got = read_up_to(lease->fd, buf, len, offset);
 
     if (got < 0) {
         return errno;
     }
-    if ((apr_size_t)got < len) {
-        return APR_EOF;
+    return (apr_size_t)got < len ? APR_EOF : APR_SUCCESS;
+}
+
+static apr_status_t read_verified(const devcache_lease_t *lease, apr_uint64_t offset,
+                                  apr_uint32_t len, unsigned char *buf,
+                                  devcache_record_t *rec)
+{
+    apr_status_t rv = read_exactly(lease, offset, len, buf);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     if (!devcache_record_peek(buf, lease->salt, rec) || rec->length != len ||
         !devcache_record_check_head(buf, lease->salt, offset, rec)) {
@@ -443,6 +452,53 @@ apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *f
         return rv;
     }
     rv = read_verified(&lease, offset, len, apr_palloc(p, len), rec);
+    devcache_segment_release(s, &lease);
+    return rv;
+}
+
+/* The head is seldom longer than the first read; if it is, read it again as a whole. */
+static apr_status_t read_head(const devcache_lease_t *lease, apr_uint64_t offset,
+                              apr_uint32_t len, devcache_record_t *rec, apr_pool_t *p)
+{
+    apr_size_t guess = len < HEAD_GUESS ? len : HEAD_GUESS;
+    unsigned char *buf = apr_palloc(p, guess);
+    apr_status_t rv = read_exactly(lease, offset, guess, buf);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!devcache_record_peek(buf, lease->salt, rec) || rec->length != len) {
+        return APR_EGENERAL;
+    }
+    if (rec->head_len > guess) {
+        buf = apr_palloc(p, rec->head_len);
+        rv = read_exactly(lease, offset, rec->head_len, buf);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        if (!devcache_record_peek(buf, lease->salt, rec) || rec->length != len) {
+            return APR_EGENERAL;
+        }
+    }
+    return devcache_record_check_head(buf, lease->salt, offset, rec) ? APR_SUCCESS
+                                                                     : APR_EGENERAL;
+}
+
+apr_status_t devcache_segment_read_head(devcache_store_t *s, const devcache_file_t *file,
+                                        apr_uint64_t offset, apr_uint32_t len,
+                                        devcache_record_t *rec, apr_pool_t *p)
+{
+    devcache_lease_t lease = {-1};
+    apr_status_t rv;
+
+    if (len < DEVCACHE_RECORD_FIXED || len > DEVCACHE_RECORD_MAX) {
+        return APR_EGENERAL;
+    }
+    rv = devcache_segment_lease(s, file, &lease);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    rv = read_head(&lease, offset, len, rec, p);
     devcache_segment_release(s, &lease);
     return rv;
 }

@@ -79,6 +79,14 @@ apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *f
                                    devcache_record_t *rec, apr_pool_t *p);
 
 /**
+ * As devcache_segment_read(), but an inline body is neither read nor verified: rec->body
+ * has no data. Where it begins is @a offset + rec->head_len.
+ */
+apr_status_t devcache_segment_read_head(devcache_store_t *s, const devcache_file_t *file,
+                                        apr_uint64_t offset, apr_uint32_t len,
+                                        devcache_record_t *rec, apr_pool_t *p);
+
+/**
  * Append a record. Its length is measured here.
  * @param keep  as devcache_slot_reserve()
  * @param at    where it lies

@@ -226,6 +226,10 @@ apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild)
 /* ---- lookup --------------------------------------------------------------- */
 
 /* What the request has to offer under one spec. */
+/* A longer record's body is not read by a lookup. Measured: from about here on sendfile
+ * costs less than reading, verifying and copying, though the file is opened for it. */
+#define READ_MAX (32u << 10)
+
 typedef struct offer_t {
     apr_uint16_t spec;
     const char *text;         /* NULL: the index names a spec that does not exist */
@@ -350,6 +354,7 @@ static apr_uint64_t whole_serial(const devcache_store_t *s, unsigned slot,
 }
 
 static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
+                                const devcache_file_t *segment,
                                 const devcache_record_t *rec)
 {
     devcache_hit_t *hit = apr_pcalloc(l->p, sizeof(*hit));
@@ -364,6 +369,9 @@ static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
     hit->body_len = rec->body_len;
     hit->where = apr_pcalloc(l->p, sizeof(*hit->where));
     hit->where->entry = *e;
+    hit->where->segment = *segment;
+    hit->where->inline_from = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT +
+                              rec->head_len;
     if (rec->ref_serial) {
         hit->body = devcache_slice(NULL, 0);
         hit->where->body.serial = rec->ref_serial;
@@ -388,7 +396,10 @@ static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
     if (file.serial == 0) {
         return APR_NOTFOUND;
     }
-    rv = devcache_segment_read(s, &file, offset, e->length, &rec, l->p);
+    /* A long body is left to the kernel to send, from where it lies. */
+    rv = e->length > READ_MAX
+             ? devcache_segment_read_head(s, &file, offset, e->length, &rec, l->p)
+             : devcache_segment_read(s, &file, offset, e->length, &rec, l->p);
     if (rv == APR_SUCCESS && !is_the_one(l, e, &rec)) {
         rv = APR_EGENERAL;
     }
@@ -398,7 +409,7 @@ static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
         return APR_NOTFOUND;
     }
     if (rv == APR_SUCCESS) {
-        *phit = make_hit(l, e, &rec);
+        *phit = make_hit(l, e, &file, &rec);
         return APR_SUCCESS;
     }
     if (rv == APR_EGENERAL || rv == APR_EOF || rv == APR_NOTFOUND) {
@@ -472,7 +483,12 @@ static apr_status_t close_body(void *file)
 static int is_whole_body(const devcache_hit_t *hit, const devcache_file_header_t *header,
                          apr_uint64_t len)
 {
-    return header->salt == hit->where->body_salt && header->len == hit->body_len &&
+    const struct devcache_location_t *where = hit->where;
+
+    if (where->body.serial == 0) {
+        return len >= where->inline_from + hit->body_len;
+    }
+    return header->salt == where->body_salt && header->len == hit->body_len &&
            len >= DEVCACHE_FILE_HEADER + hit->body_len;
 }
 
@@ -480,23 +496,21 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
                                       apr_file_t **pfile, apr_off_t *poffset,
                                       apr_pool_t *p)
 {
-    const devcache_file_t *body = &hit->where->body;
+    const struct devcache_location_t *where = hit->where;
+    const devcache_file_t *file = where->body.serial ? &where->body : &where->segment;
     devcache_file_header_t header = {0};
     apr_uint64_t len = 0;
     apr_status_t rv;
     int fd;
 
     *pfile = NULL;
-    if (body->serial == 0) {
-        return APR_NOTFOUND;
-    }
-    rv = devcache_segment_open(s, body, &fd, &header, &len);
+    rv = devcache_segment_open(s, file, &fd, &header, &len);
     if (rv == APR_SUCCESS && !is_whole_body(hit, &header, len)) {
         close(fd);
         rv = APR_EGENERAL;
     }
     if (rv == APR_EGENERAL) {
-        forget_damaged(s, &hit->where->entry, body);
+        forget_damaged(s, &where->entry, file);
         return APR_NOTFOUND;
     }
     if (rv != APR_SUCCESS) {
@@ -509,7 +523,8 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
         return rv;
     }
     apr_pool_cleanup_register(p, *pfile, close_body, apr_pool_cleanup_null);
-    *poffset = DEVCACHE_FILE_HEADER;
+    *poffset = (apr_off_t)(where->body.serial ? DEVCACHE_FILE_HEADER
+                                              : where->inline_from);
     return APR_SUCCESS;
 }
 

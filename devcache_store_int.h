@@ -52,9 +52,11 @@ struct devcache_store_t {
 
 /** Behind devcache_hit_t.where. */
 struct devcache_location_t {
-    devcache_entry_t entry; /* as it was found */
-    devcache_file_t body;   /* of a large body; serial 0: inline */
-    apr_uint64_t body_salt; /* of that file */
+    devcache_entry_t entry;   /* as it was found */
+    devcache_file_t body;     /* of a large body; serial 0: inline */
+    apr_uint64_t body_salt;   /* of that file */
+    devcache_file_t segment;  /* that the record is in */
+    apr_uint64_t inline_from; /* offset of an inline body there */
 };
 
 #define DEVCACHE_LOG_ERR 3

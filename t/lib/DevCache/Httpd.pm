@@ -194,6 +194,9 @@ sub stop {
     my $self = shift;
     return $self->{status} unless $self->{pid};
     my @children = $self->children;
+    # A child of the event MPM may crash, without any module of ours, when TERM comes while
+    # a worker hands a connection back: let them come to rest.
+    wait_until(sub { !grep { _busy($_) } @children }, 1);
     kill TERM => $self->{pid};
     my $ended = wait_until(sub { $self->_gone });
     if (!$ended) {
@@ -248,6 +251,16 @@ sub _alive {
     my ($state, $above) = (<$file> // '') =~ /\) (\S) (\d+)/ or return 0;
     return 0 if $parent && $above != $parent;
     return $state !~ /[ZX]/ || (() = glob "/proc/$pid/task/*") > 1;
+}
+
+# Is one of its threads running?
+sub _busy {
+    my $pid = shift;
+    for my $stat (glob "/proc/$pid/task/*/stat") {
+        open my $file, '<', $stat or next;
+        return 1 if (<$file> // '') =~ /\) R /;
+    }
+    return 0;
 }
 
 # Kill children at once and wait until they are gone.
