@@ -110,9 +110,12 @@ static void restore_not_modified(request_rec *r, apr_bucket_brigade *bb)
 
 int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
 {
-    int condition = devcache_policy_precondition(x->fields, x->stored.fields,
-                                                 x->stored.status);
+    int condition = 0;
 
+    if (x->req.has_conditional || x->req.has_precondition) {
+        condition = devcache_policy_precondition(x->fields, x->stored.fields,
+                                                 x->stored.status);
+    }
     if (condition == HTTP_PRECONDITION_FAILED) {
         return condition;
     }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -484,25 +483,49 @@ const char *devcache_vary_accept_language(const char *value, apr_pool_t *p)
 
 /* --- outward ------------------------------------------------------------------------ */
 
+#define OUTWARD_MAX 64 /* names; more make the response not cacheable downstream */
+
 /* Names in their first order and spelling, each once. */
 typedef struct {
-    apr_array_header_t *names; /* const char * */
-    apr_hash_t *seen;          /* in lower case */
-    apr_pool_t *p;
+    devcache_slice_t names[OUTWARD_MAX];
+    int count; /* above OUTWARD_MAX: too many */
 } outward_t;
 
 static void show_name(outward_t *o, devcache_slice_t name)
 {
-    const char *key = devcache_field_lower(name.data, name.len, o->p);
+    int i;
 
-    if (!apr_hash_get(o->seen, key, APR_HASH_KEY_STRING)) {
-        apr_hash_set(o->seen, key, APR_HASH_KEY_STRING, key);
-        if (o->names->nelts) {
-            APR_ARRAY_PUSH(o->names, const char *) = ", ";
+    for (i = 0; i < o->count && i < OUTWARD_MAX; i++) {
+        if (o->names[i].len == name.len &&
+            strncasecmp(o->names[i].data, name.data, name.len) == 0) {
+            return;
         }
-        APR_ARRAY_PUSH(o->names, const char *) = apr_pstrmemdup(o->p, name.data,
-                                                                name.len);
     }
+    if (o->count < OUTWARD_MAX) {
+        o->names[o->count] = name;
+    }
+    o->count++;
+}
+
+static const char *join_names(const outward_t *o, apr_pool_t *p)
+{
+    apr_size_t len = 0;
+    char *out, *at;
+    int i;
+
+    for (i = 0; i < o->count; i++) {
+        len += o->names[i].len + 2;
+    }
+    at = out = apr_palloc(p, len + 1);
+    for (i = 0; i < o->count; i++) {
+        if (i) {
+            at = apr_cpystrn(at, ", ", 3);
+        }
+        memcpy(at, o->names[i].data, o->names[i].len);
+        at += o->names[i].len;
+    }
+    *at = '\0';
+    return out;
 }
 
 static void show_device(outward_t *o, const devcache_vary_conf_t *conf)
@@ -522,13 +545,14 @@ const char *devcache_vary_outward(const devcache_vary_conf_t *conf,
                                   const apr_table_t *response, int by_device,
                                   apr_pool_t *p)
 {
-    outward_t o = {apr_array_make(p, 8, sizeof(const char *)), apr_hash_make(p), p};
+    outward_t o;
     const char *header = conf->device_header ? conf->device_header : "";
     apr_size_t header_len = strlen(header);
     devcache_slice_t member;
     const char *line;
     int index = 0;
 
+    o.count = 0;
     while ((line = devcache_field_line(response, "Vary", &index)) != NULL) {
         while (devcache_field_next(&line, &member)) {
             if (member.len == 1 && member.data[0] == '*') {
@@ -546,5 +570,8 @@ const char *devcache_vary_outward(const devcache_vary_conf_t *conf,
     if (by_device) {
         show_device(&o, conf);
     }
-    return o.names->nelts ? apr_array_pstrcat(p, o.names, 0) : NULL;
+    if (o.count > OUTWARD_MAX) {
+        return "*";
+    }
+    return o.count ? join_names(&o, p) : NULL;
 }

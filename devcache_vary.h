@@ -69,7 +69,7 @@ devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const ch
 /**
  * The Vary that clients are shown for a response whose own lines are in @a response:
  * device header out, what clients send (User-Agent, hints, Cookie) in, names once, in
- * their first order and spelling. NULL: no Vary at all.
+ * their first order and spelling; "*" if they are more than 64. NULL: no Vary at all.
  * @param by_device  the response depends on the class; so it does if its Vary names
  *                   the device header
  */

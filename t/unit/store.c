@@ -276,6 +276,47 @@ static void test_refresh(void)
     }
 }
 
+static void cut_segments(int dir, const char *name, void *baton)
+{
+    int fd = strncmp(name, "seg-", 4) ? -1 : openat(dir, name, O_WRONLY);
+
+    if (fd >= 0) {
+        ok(ftruncate(fd, 40 * KB) == 0, "cut %s", name);
+        close(fd);
+    }
+}
+
+/* Long, but still a record: not read by the lookup, sent from its segment. */
+static void test_left_in_place(void)
+{
+    fixture_t f;
+    fixture_put_t put = {"long", "", "", 7, 0, SEC(50)};
+    devcache_hit_t *hit;
+    apr_pool_t *p;
+    apr_file_t *file;
+    apr_off_t offset;
+
+    fixture_new_root();
+    f = fixture_open(64 * MB, MB, 0);
+    fixture_put_simple(&f, "before", 1, 30 * KB, SEC(1));
+    is_int(fixture_put_simple(&f, "long", 7, 50 * KB, SEC(1)), APR_SUCCESS,
+           "a long body");
+    is_int(fixture_usage().bodies, 0, "has no file of its own");
+    apr_pool_create_unmanaged(&p);
+    devcache_store_lookup(f.s, devcache_slice_str("long"), fixture_offer, NULL, &hit, p);
+    ok(hit && !hit->body.data && hit->body_len == 50 * KB, "its hit comes without it");
+    is_int(fixture_get(&f, "long", NULL), 7, "it is read from where it lies");
+    is_int(refresh(&f, "long", NULL, &put, 0), APR_SUCCESS, "refreshed");
+    is_int(fixture_get(&f, "long", NULL), 7, "it is still the same body");
+    fixture_each_file(cut_segments, NULL);
+    is_int(devcache_store_open_body(f.s, hit, &file, &offset, p), APR_NOTFOUND,
+           "a segment cut short below it is noticed");
+    is_int(fixture_get(&f, "long", NULL), FIXTURE_MISS, "and it is a miss");
+    is_int(fixture_get(&f, "before", NULL), 1, "what lies before the cut is not");
+    apr_pool_destroy(p);
+    fixture_close(&f);
+}
+
 static void test_bound(apr_uint64_t size, apr_uint64_t segment, unsigned large_every)
 {
     fixture_t f;
@@ -522,6 +563,7 @@ int main(void)
     test_fill_ends();
     test_large();
     test_refresh();
+    test_left_in_place();
     test_bound(12 * MB, 256 * KB, 0);
     test_bound(24 * MB, 256 * KB, 50);
     test_used_stay();

@@ -310,6 +310,15 @@ static void test_outward(apr_pool_t *p)
     }
     apr_table_addn(hostile, "Vary", "a");
     apr_table_addn(hostile, "Vary", "*");
+    {
+        char *many = apr_pcalloc(p, 70 * 4 + 1);
+        int n;
+        for (n = 0; n < 70; n++) {
+            apr_snprintf(many + 4 * n, 5, "n%02d,", n);
+        }
+        is_str(devcache_vary_outward(&plain, lines_of("vary", many, p), 0, p), "*",
+               "outward: more names than are shown");
+    }
     is_str(devcache_vary_outward(&plain, hostile, 0, p), "*", "outward: a later star");
 }
 
