@@ -1,5 +1,7 @@
 #include "devcache_policy.h"
 
+#include <apr_lib.h>
+
 #include "devcache_directive.h"
 #include "devcache_field.h"
 
@@ -48,40 +50,61 @@ const char *devcache_policy_reason(devcache_reason_e reason)
  * sender's own affair. Forwarded, and these behind "X-"; a '-' at the end stands for any
  * ending. */
 static const char *const override_fields[] = {
-    "HTTP-Method-Override",
-    "HTTP-Method",
-    "Method-Override",
-    "Original-URL",
-    "Rewrite-URL",
-    "Original-Host",
-    "Host",
-    "Forwarded-Host",
-    "Forwarded-Server",
-    "Forwarded-Scheme",
-    "Forwarded-Proto",
-    "Forwarded-Port",
-    "Forwarded-Prefix",
-    "Forwarded-Path",
-    "Nextjs-Data",
-    "Middleware-",
+    "HTTP-Method-Override", "HTTP-Method",        "Method-Override",
+    "Original-URL",         "Original-URI",       "Original-Host",
+    "Rewrite-URL",          "URL-Scheme",         "Host",
+    "Forwarded-Host",       "Forwarded-Server",   "Forwarded-Scheme",
+    "Forwarded-Proto",      "Forwarded-Protocol", "Forwarded-Port",
+    "Forwarded-Prefix",     "Forwarded-Path",     "Forwarded-URI",
+    "Forwarded-SSL",        "Nextjs-Data",        "Middleware-",
 };
+
+/* Equal in @a len bytes to an origin that makes CGI variables of fields: case does not
+ * matter, nor does "_" or "-". */
+static int same_variable(const char *a, const char *b, apr_size_t len)
+{
+    for (; len && *a && *b; a++, b++, len--) {
+        int ca = *a == '_' ? '-' : apr_tolower(*a);
+        int cb = *b == '_' ? '-' : apr_tolower(*b);
+        if (ca != cb) {
+            return 0;
+        }
+    }
+    return len == 0 || *a == *b;
+}
 
 static int is_override(const char *name)
 {
     apr_size_t i;
 
-    if (strncasecmp(name, "X-", 2) != 0) {
-        return strcasecmp(name, "Forwarded") == 0;
+    if (!same_variable(name, "X-", 2)) {
+        return same_variable(name, "Forwarded", sizeof("Forwarded")) ||
+               same_variable(name, "Front-End-Https", sizeof("Front-End-Https"));
     }
     for (i = 0; i < sizeof(override_fields) / sizeof(*override_fields); i++) {
         const char *field = override_fields[i];
         apr_size_t len = strlen(field);
-        if (field[len - 1] == '-' ? !strncasecmp(name + 2, field, len)
-                                  : !strcasecmp(name + 2, field)) {
+        if (same_variable(name + 2, field, field[len - 1] == '-' ? len : len + 1)) {
             return 1;
         }
     }
     return 0;
+}
+
+apr_table_t *devcache_policy_overrides(const apr_table_t *headers, apr_pool_t *p)
+{
+    const apr_array_header_t *lines = apr_table_elts(headers);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
+    apr_table_t *found = NULL;
+    int i;
+
+    for (i = 0; i < lines->nelts; i++) {
+        if (is_override(e[i].key)) {
+            found = found ? found : apr_table_make(p, 2);
+            apr_table_addn(found, e[i].key, e[i].val);
+        }
+    }
+    return found;
 }
 
 /* The administrator has made its value a part of the key. */
@@ -97,15 +120,48 @@ static int is_keyed(const apr_array_header_t *key_headers, const char *name)
     return 0;
 }
 
-static int has_override(const devcache_policy_conf_t *conf, const apr_table_t *headers)
+static int has_override(const devcache_policy_conf_t *conf, const apr_table_t *overrides)
 {
-    const apr_array_header_t *lines = apr_table_elts(headers);
-    const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
+    const apr_array_header_t *lines = overrides ? apr_table_elts(overrides) : NULL;
     int i;
 
-    for (i = 0; i < lines->nelts; i++) {
-        if (is_override(e[i].key) && !is_keyed(conf->key_headers, e[i].key)) {
+    for (i = 0; lines && i < lines->nelts; i++) {
+        const char *key = APR_ARRAY_IDX(lines, i, apr_table_entry_t).key;
+        if (!is_keyed(conf->key_headers, key)) {
             return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_harmless(devcache_slice_t option)
+{
+    static const char *const harmless[] = {"close", "keep-alive", "te", "upgrade",
+                                           "http2-settings"};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(harmless) / sizeof(*harmless); i++) {
+        if (strlen(harmless[i]) == option.len &&
+            !strncasecmp(harmless[i], option.data, option.len)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A field named in Connection does not reach the origin, which then answers something
+ * else than that field asks for: a client could choose what others get for theirs. */
+static int names_fields_away(const apr_table_t *headers)
+{
+    const char *line;
+    devcache_slice_t option;
+    int index = 0;
+
+    while ((line = devcache_field_line(headers, "Connection", &index)) != NULL) {
+        while (devcache_field_next(&line, &option)) {
+            if (!is_harmless(option)) {
+                return 1;
+            }
         }
     }
     return 0;
@@ -146,7 +202,8 @@ static void read_client_control(const apr_table_t *headers, devcache_request_t *
 
 static devcache_reason_e why_bypass(const devcache_policy_conf_t *conf,
                                     const devcache_request_t *req,
-                                    const apr_table_t *headers, int has_body)
+                                    const apr_table_t *headers,
+                                    const apr_table_t *overrides, int has_body)
 {
     if (!req->is_get && !req->is_head) {
         return DEVCACHE_REASON_METHOD;
@@ -157,7 +214,7 @@ static devcache_reason_e why_bypass(const devcache_policy_conf_t *conf,
     if (has(headers, "Upgrade")) {
         return DEVCACHE_REASON_REQ_UPGRADE;
     }
-    if (has_override(conf, headers)) {
+    if (has_override(conf, overrides) || names_fields_away(headers)) {
         return DEVCACHE_REASON_REQ_OVERRIDE;
     }
     if (req->no_store) {
@@ -167,8 +224,8 @@ static devcache_reason_e why_bypass(const devcache_policy_conf_t *conf,
 }
 
 void devcache_policy_request(const devcache_policy_conf_t *conf, const char *method,
-                             const apr_table_t *headers, int has_body,
-                             devcache_request_t *out)
+                             const apr_table_t *headers, const apr_table_t *overrides,
+                             int has_body, devcache_request_t *out)
 {
     memset(out, 0, sizeof(*out));
     out->max_age = out->min_fresh = out->max_stale = out->stale_if_error = -1;
@@ -184,7 +241,7 @@ void devcache_policy_request(const devcache_policy_conf_t *conf, const char *met
     if (!conf->ignore_client_control) {
         read_client_control(headers, out);
     }
-    out->bypass = why_bypass(conf, out, headers, has_body);
+    out->bypass = why_bypass(conf, out, headers, overrides, has_body);
 }
 
 /* --- reuse ------------------------------------------------------------------------ */

@@ -49,12 +49,11 @@
     R(REQ_MIN_FRESH, "request-min-fresh", "not fresh for as long as the request asks")   \
     R(MUST_VALIDATE, "no-cache", "no-cache: validated at each use, if it can be")        \
     R(BYPASS, "bypass", "DevCacheBypass is true")                                        \
-    R(OFF, "off", "DevCache is Off here")                                                \
     R(STORE_ERROR, "store-error", "the store could not keep it")                         \
     R(REMOVED, "removed", "purged or invalidated during the fetch")                      \
     R(VARY_MISMATCH, "vary", "stored, but not for a request like this")                  \
     R(URI_MISS, "uri-miss", "nothing stored for this URL")                               \
-    R(NO_TRANSFORM, "internal", "an internal redirect or error document")                \
+    R(REDIRECTED, "internal-redirect", "an internal redirect led to what is not cached") \
     R(ONLY_IF_CACHED, "only-if-cached", "the client wants no fetch, none stored")
 
 typedef enum devcache_reason_e {
@@ -105,14 +104,22 @@ typedef struct devcache_request_t {
 } devcache_request_t;
 
 /**
+ * The request's headers that may change what an origin serves under the URL while no Vary
+ * names them (X-HTTP-Method-Override, X-Original-URL, X-Forwarded-Host, ...: one table in
+ * the source). To be asked while the header is still the client's own.
+ * @return a table in @a p, or NULL if there is none
+ */
+apr_table_t *devcache_policy_overrides(const apr_table_t *headers, apr_pool_t *p);
+
+/**
  * Read the request. @a has_body: Content-Length above 0 or Transfer-Encoding present.
- * bypass is set for: other methods, bodies, upgrades, headers that may change what the
- * origin serves under the URL (X-HTTP-Method-Override, X-Original-URL, X-Rewrite-URL,
- * X-Forwarded-Host, ... one table in the source), request no-store.
+ * bypass is set for: other methods, bodies, upgrades, @a overrides (as from
+ * devcache_policy_overrides(), NULL: none) that are not keyed, a Connection that names
+ * other fields, request no-store.
  */
 void devcache_policy_request(const devcache_policy_conf_t *conf, const char *method,
-                             const apr_table_t *headers, int has_body,
-                             devcache_request_t *out);
+                             const apr_table_t *headers, const apr_table_t *overrides,
+                             int has_body, devcache_request_t *out);
 
 #define DEVCACHE_MUST_REVALIDATE                                                         \
     0x01u /* never stale: must-revalidate, proxy-revalidate, s-maxage */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #define MAX_PARAMETERS 256
@@ -23,6 +24,20 @@ static int compare(const void *av, const void *bv)
         c = a->name_len < b->name_len ? -1 : 1;
     }
     return c ? c : a->order - b->order;
+}
+
+/* A name that some origin may read as another: encoded, or with marks of arrays. */
+static int is_disguised(const parameter_t *param)
+{
+    apr_size_t i;
+
+    for (i = 0; i < param->name_len; i++) {
+        char c = param->text[i];
+        if (!apr_isalnum(c) && c != '_' && c != '-') {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* Does a listed name, perhaps ending in "*", mean this parameter? */
@@ -48,7 +63,7 @@ static int is_kept(const devcache_query_t *rule, const parameter_t *param)
 {
     switch (rule->mode) {
     case DEVCACHE_QUERY_ALLOW:
-        return is_named(rule->names, param);
+        return is_disguised(param) || is_named(rule->names, param);
     case DEVCACHE_QUERY_DENY:
         return !is_named(rule->names, param);
     default:

@@ -17,7 +17,8 @@ typedef enum devcache_query_e {
     DEVCACHE_QUERY_KEEP,   /* byte for byte */
     DEVCACHE_QUERY_SORT,   /* parameters sorted by name; equal names keep their order */
     DEVCACHE_QUERY_IGNORE, /* no query at all */
-    DEVCACHE_QUERY_ALLOW,  /* only the named parameters, sorted */
+    DEVCACHE_QUERY_ALLOW,  /* only the named parameters, sorted, and any whose name is not
+                            * made of letters, digits, "_" and "-" alone */
     DEVCACHE_QUERY_DENY    /* all but the named parameters, sorted */
 } devcache_query_e;
 

@@ -22,9 +22,27 @@ int devcache_quick_in_use(void)
 static int is_skipped(const ap_directive_t *d)
 {
     static const char *const names[] = {
-        "AuthType",           "AuthUserFile", "Deny",          "Allow",         "Order",
-        "RewriteRule",        "Redirect",     "RedirectMatch", "SecRuleEngine", "SecRule",
-        "AuthzSVNAccessFile", NULL,
+        "AuthType",
+        "AuthUserFile",
+        "Deny",
+        "Allow",
+        "Order",
+        "RewriteRule",
+        "Redirect",
+        "RedirectMatch",
+        "SecRuleEngine",
+        "SecRule",
+        "AuthzSVNAccessFile",
+        "RequestHeader",
+        "SSLRequireSSL",
+        "SSLRequire",
+        "SSLVerifyClient",
+        "AllowMethods",
+        "RedirectPermanent",
+        "RedirectTemp",
+        "Satisfy",
+        "AuthLDAPURL",
+        NULL,
     };
     int i;
 

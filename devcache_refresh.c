@@ -60,6 +60,8 @@ static devcache_exchange_t *exchange_for(request_rec *sub, const devcache_exchan
     nx->hit = NULL;
     nx->fill = devcache_store_fill_begin(x->server->store, x->key, sub->pool);
     nx->running = nx->refreshing = 1;
+    nx->req.is_get = 1;
+    nx->req.is_head = nx->req.has_conditional = 0;
     nx->requested_at = devcache_now();
     nx->outcome = DEVCACHE_OUTCOME_NONE;
     ap_set_module_config(sub->request_config, &devcache_module, nx);
@@ -79,7 +81,9 @@ static int run(request_rec *sub, devcache_exchange_t *x)
 {
     int rv = ap_invoke_handler(sub);
 
-    if (rv == OK || rv == DONE) {
+    /* A client that went away makes mod_proxy stop in the middle, and say DONE: what it
+     * has sent is not to get an end. */
+    if (rv == OK && !sub->connection->aborted) {
         ap_finalize_sub_req_protocol(sub);
     } else {
         x->origin_status = rv;
@@ -87,10 +91,29 @@ static int run(request_rec *sub, devcache_exchange_t *x)
     return rv;
 }
 
+/* Rewriting can tell a subrequest from the request it stands for. */
+static int asks_the_same(request_rec *sub, const devcache_exchange_t *x)
+{
+    return devcache_dir_enabled(devcache_conf_dir(sub)) &&
+           !strcmp(devcache_request_target(sub), x->target);
+}
+
+/* An answer without a body takes no FLUSH through the header filter: push it out. */
+static void send_out(request_rec *r)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
+    ap_pass_brigade(r->connection->output_filters, bb);
+}
+
 void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
 {
     apr_time_t now = devcache_now();
-    apr_uint64_t ticket = devcache_stats_claim(variant_id(x), now, now + REFRESH_LIMIT);
+    apr_uint64_t ticket = r->connection->aborted
+                              ? 0
+                              : devcache_stats_claim(variant_id(x), now,
+                                                     now + REFRESH_LIMIT);
     const char *uri = apr_pstrcat(r->pool, r->parsed_uri.path,
                                   r->parsed_uri.query ? "?" : NULL, r->parsed_uri.query,
                                   NULL);
@@ -100,9 +123,10 @@ void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
     if (!ticket) {
         return;
     }
+    send_out(r);
     end = ap_add_output_filter_handle(sink_filter, NULL, r, r->connection);
     sub = ap_sub_req_method_uri("GET", uri, r, end);
-    if (sub->status == HTTP_OK) {
+    if (sub->status == HTTP_OK && asks_the_same(sub, x)) {
         devcache_exchange_t *nx = exchange_for(sub, x);
         int rv;
         let_end_through(sub);

@@ -145,6 +145,7 @@ int devcache_request_classify(request_rec *r)
     x->now = devcache_now();
     x->age = -1;
     x->expect = -1;
+    x->overrides = devcache_policy_overrides(r->headers_in, r->pool);
     ap_set_module_config(r->request_config, &devcache_module, x);
 
     in.user_agent = apr_table_get(r->headers_in, "User-Agent");
@@ -258,10 +259,14 @@ static const char *key_values(request_rec *r, const apr_array_header_t *names)
 static const char *rewritten(request_rec *r, const devcache_query_t *rule)
 {
     const char *file = r->filename ? r->filename : "";
-    const char *args = devcache_query_canonical(rule, r->args, r->pool);
-    const char *info = r->path_info ? r->path_info : "";
+    const char *sent = r->parsed_uri.query ? r->parsed_uri.query : "";
+    const char *args, *info = r->path_info ? r->path_info : "";
     apr_size_t file_len = strlen(file);
 
+    if (strcmp(r->args ? r->args : "", sent)) {
+        rule = NULL; /* rewriting made it: it says what is asked for, all of it */
+    }
+    args = devcache_query_canonical(rule, r->args, r->pool);
     if (rule && rule->mode != DEVCACHE_QUERY_KEEP && !strncmp(file, "proxy:", 6)) {
         file_len = strcspn(file, "?"); /* mod_proxy repeats the query there */
     }
@@ -272,14 +277,25 @@ static const char *rewritten(request_rec *r, const devcache_query_t *rule)
         args ? "?" : "", args ? strlen(args) : 0, args ? args : "");
 }
 
-/* What the origin is asked for. Hits of DevCacheQuick come before rewriting, so there it
- * cannot count. */
-static const char *target_of(request_rec *r, const devcache_dir_t *dir)
+/* The virtual host: two may have the same names on different addresses. */
+static const char *virtual_host(request_rec *r)
 {
+    const server_addr_rec *addr = r->server->addrs;
+
+    return apr_psprintf(r->pool, "%s %s:%d",
+                        r->server->server_hostname ? r->server->server_hostname : "-",
+                        r->server->is_virtual && addr ? addr->virthost : "-",
+                        addr ? addr->host_port : 0);
+}
+
+/* Hits of DevCacheQuick come before rewriting, so there it cannot count. */
+const char *devcache_request_target(request_rec *r)
+{
+    const devcache_dir_t *dir = devcache_conf_dir(r);
     const char *target = devcache_dir_quick(dir) ? "quick"
                                                  : rewritten(r, devcache_dir_query(dir));
 
-    return apr_pstrcat(r->pool, target, " ", odd_host(r),
+    return apr_pstrcat(r->pool, target, " ", virtual_host(r), " ", odd_host(r),
                        key_values(r, devcache_dir_key_headers(dir)), NULL);
 }
 
@@ -300,7 +316,11 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
     x->vary = x->server->vary;
     x->vary.by_device = devcache_dir_vary_device(x->dir);
     x->vary.user_agent_exact = devcache_dir_user_agent_exact(x->dir);
-    devcache_policy_request(&x->policy, r->method, r->headers_in, has_body(r), &x->req);
+    devcache_policy_request(&x->policy, r->method, r->headers_in, x->overrides,
+                            has_body(r), &x->req);
+    if (r->user) {
+        x->req.authorization = 1; /* however they have shown who they are */
+    }
     x->reason = x->req.bypass;
     if (!x->reason && bypass && ap_expr_exec(r, bypass, &error) != 0) {
         /* An expression that cannot be evaluated means the origin, as on any doubt. */
@@ -314,7 +334,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
     }
     x->fields = r->headers_in;
-    x->target = target_of(r, x->dir);
+    x->target = devcache_request_target(r);
     return 1;
 }
 

@@ -38,9 +38,10 @@ typedef enum devcache_outcome_e {
 } devcache_outcome_e;
 
 typedef struct devcache_exchange_t {
-    apr_time_t now;                  /* the request's one instant, microseconds */
-    const char *path;                /* decoded and normalised, before any rewriting */
-    const char *query;               /* as sent; NULL: none */
+    apr_time_t now;         /* the request's one instant, microseconds */
+    const char *path;       /* decoded and normalised, before any rewriting */
+    const char *query;      /* as sent; NULL: none */
+    apr_table_t *overrides; /* of the client's header, see the policy; NULL: none */
     devcache_device_result_t device; /* klass NULL: not classified */
 
     /* Set by the handler where DevCache is On: */
@@ -100,6 +101,9 @@ void devcache_request_child_init(apr_pool_t *pchild);
  * @return 1 where the cache may be used, else 0 with reason set
  */
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x);
+
+/** What the origin is asked for in @a r: a part of every variant. */
+const char *devcache_request_target(request_rec *r);
 
 /** The key of another URL of the same site, for invalidation. */
 devcache_slice_t devcache_request_key_of(request_rec *r, const char *path,

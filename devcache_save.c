@@ -12,6 +12,8 @@
 #include "devcache_serve.h"
 #include "devcache_stats.h"
 
+#define HELD_MAX (256 << 10) /* bytes read of a response before they are passed on */
+
 static ap_filter_rec_t *origin_filter, *save_filter;
 
 /* ---- DEVCACHE_ORIGIN
@@ -201,6 +203,14 @@ static apr_int64_t announced_length(const apr_table_t *fields)
     return value && ap_parse_strict_length(&length, value) ? (apr_int64_t)length : -1;
 }
 
+/* Is what an internal redirect leads to kept from the cache or from some visitors? A hit
+ * would not come by there. */
+static int is_guarded(request_rec *r)
+{
+    return !devcache_dir_enabled(devcache_conf_dir(r)) || ap_some_authn_required(r) ||
+           r->user;
+}
+
 /* May this response be stored? Fills fresh, spec, expect. */
 static devcache_reason_e judge(request_rec *r, devcache_exchange_t *x,
                                const apr_table_t *fields)
@@ -209,6 +219,9 @@ static devcache_reason_e judge(request_rec *r, devcache_exchange_t *x,
 
     if (r->no_cache) {
         return DEVCACHE_REASON_NO_STORE; /* another module's word */
+    }
+    if (r->prev && is_guarded(r)) {
+        return DEVCACHE_REASON_REDIRECTED;
     }
     x->expect = announced_length(fields);
     reason = devcache_policy_storable(&x->policy, &x->req, r->status, fields,
@@ -270,7 +283,7 @@ static void refresh(request_rec *r, devcache_exchange_t *x, const apr_table_t *f
         describe(r, x, &what);
         reason = published(devcache_store_refresh(x->fill, x->hit, &what));
         x->fill = NULL;
-    } else {
+    } else if (reason != DEVCACHE_REASON_AUTHORIZATION) {
         /* The origin no longer allows it to be kept. */
         devcache_store_remove(x->server->store, x->key, x->received_at, NULL);
     }
@@ -291,13 +304,22 @@ static void forget_old(request_rec *r, devcache_exchange_t *x)
     }
 }
 
+static int has_validator(const apr_table_t *fields)
+{
+    return apr_table_get(fields, "ETag") || apr_table_get(fields, "Last-Modified");
+}
+
 /* Is the answer to a HEAD about the stored response (RFC 9111, section 4.3.5)? */
 static int is_about_stored(devcache_exchange_t *x)
 {
     apr_int64_t length = announced_length(x->origin_fields);
 
+    if (length < 0) { /* nothing to tell one body from another but validators */
+        return has_validator(x->origin_fields) && has_validator(x->stored.fields) &&
+               devcache_policy_validates(x->origin_fields, x->stored.fields);
+    }
     return devcache_policy_validates(x->origin_fields, x->stored.fields) &&
-           (length < 0 || length == (apr_int64_t)x->hit->body_len);
+           length == (apr_int64_t)x->hit->body_len;
 }
 
 /* The origin answered a HEAD for something stored and stale: that has new fields now, or
@@ -331,7 +353,9 @@ static void begin(request_rec *r, devcache_exchange_t *x, const apr_table_t *fie
     }
     if (reason != DEVCACHE_REASON_NONE) {
         not_stored(r, x, reason);
-        forget_old(r, x);
+        if (reason != DEVCACHE_REASON_AUTHORIZATION) { /* that is the client's doing */
+            forget_old(r, x);
+        }
         return;
     }
     x->saving = x->stored_ok = 1;
@@ -420,27 +444,34 @@ static apr_status_t save_bucket(request_rec *r, devcache_exchange_t *x, apr_buck
     return rv;
 }
 
+/* Pass on what stands before @a b, and keep the rest in @a bb. */
+static apr_status_t pass_before(ap_filter_t *f, apr_bucket_brigade *bb, apr_bucket *b)
+{
+    apr_bucket_brigade *rest = apr_brigade_split_ex(bb, b, NULL);
+    apr_status_t rv = ap_pass_brigade(f->next, bb);
+
+    apr_brigade_cleanup(bb);
+    APR_BRIGADE_CONCAT(bb, rest);
+    return rv;
+}
+
 /* Give a brigade to the store and on to the client: what has been read goes on before
- * anything is waited for. */
+ * anything is waited for, and before it becomes much. */
 static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
                                   apr_bucket_brigade *bb)
 {
     apr_bucket *b = APR_BRIGADE_FIRST(bb), *next;
     apr_read_type_e block = APR_NONBLOCK_READ;
+    apr_int64_t passed = x->written;
     apr_status_t rv;
 
     while (x->saving && b != APR_BRIGADE_SENTINEL(bb)) {
         rv = save_bucket(f->r, x, b, block);
         if (APR_STATUS_IS_EAGAIN(rv) && block == APR_NONBLOCK_READ) {
-            apr_bucket_brigade *rest = apr_brigade_split_ex(bb, b, NULL);
-            APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(bb->bucket_alloc));
-            rv = ap_pass_brigade(f->next, bb);
-            apr_brigade_cleanup(bb);
-            APR_BRIGADE_CONCAT(bb, rest);
-            if (rv != APR_SUCCESS) {
+            APR_BUCKET_INSERT_BEFORE(b, apr_bucket_flush_create(bb->bucket_alloc));
+            if ((rv = pass_before(f, bb, b)) != APR_SUCCESS) {
                 return rv;
             }
-            b = APR_BRIGADE_FIRST(bb);
             block = APR_BLOCK_READ;
             continue;
         }
@@ -449,6 +480,12 @@ static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
             break; /* whoever sends it will meet the same error */
         }
         next = APR_BUCKET_NEXT(b);
+        if (x->written - passed > HELD_MAX && next != APR_BRIGADE_SENTINEL(bb)) {
+            passed = x->written;
+            if ((rv = pass_before(f, bb, next)) != APR_SUCCESS) {
+                return rv;
+            }
+        }
         block = APR_NONBLOCK_READ;
         b = next;
     }
@@ -536,7 +573,11 @@ static devcache_exchange_t *wanted(request_rec *r)
         return NULL;
     }
     if (x->running) {
-        return x; /* an internal redirect of a request under way, or a refresh */
+        /* An internal redirect of a request under way, or a refresh; not the error page
+         * that a filter makes of an answer which has been decided about. */
+        return (x->phase == DEVCACHE_PHASE_FETCH || x->phase == DEVCACHE_PHASE_VALIDATE)
+                   ? x
+                   : NULL;
     }
     return !r->prev && (r->method_number == M_GET) &&
                    devcache_dir_enabled(devcache_conf_dir(r))

@@ -219,10 +219,13 @@ int devcache_serve_failure(const devcache_exchange_t *x, int status)
 /* The other handlers returned an error and have sent nothing. */
 static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
 {
+    /* With ProxyErrorOverride mod_proxy returns the status of an answer that it has read;
+     * that one's Date is there. */
+    int unreachable = !apr_table_get(r->headers_out, "Date");
     int rv;
 
     x->origin_status = status;
-    if (!devcache_serve_stale_allowed(x, status, 1)) {
+    if (!devcache_serve_stale_allowed(x, status, unreachable)) {
         return devcache_serve_failure(x, status);
     }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
@@ -500,6 +503,7 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
     ap_conf_vector_t *config = r->per_dir_config;
+    ap_filter_t *output = r->output_filters, *input = r->input_filters;
     devcache_exchange_t before;
     int rv;
 
@@ -515,6 +519,8 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
         /* As if it had not been: the handler phase decides. */
         *x = before;
         r->per_dir_config = config;
+        r->output_filters = output;
+        r->input_filters = input;
         return DECLINED;
     }
     return rv;

@@ -138,6 +138,12 @@ static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen
     return OK;
 }
 
+/* The first reading of the configuration at start, which httpd repeats. */
+static int is_rehearsal(void)
+{
+    return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
+}
+
 /* Build the classifier of a server. NULL, or what is wrong. */
 static const char *build_device(apr_pool_t *p, server_rec *s, devcache_server_t *server)
 {
@@ -161,7 +167,7 @@ static const char *build_device(apr_pool_t *p, server_rec *s, devcache_server_t 
     if (!error) {
         error = devcache_device_compile(server->device, p, warnings);
     }
-    for (i = 0; i < warnings->nelts; i++) {
+    for (i = 0; i < warnings->nelts && !is_rehearsal(); i++) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, DCLOGNO(0004) "conf: %s",
                      APR_ARRAY_IDX(warnings, i, const char *));
     }
@@ -177,7 +183,8 @@ static int classifies(const devcache_server_t *server)
     return said == -1 ? devcache_server_root(server) != NULL : said;
 }
 
-static int start_server(apr_pool_t *p, server_rec *s, apr_hash_t *seen)
+/* What needs no file: for httpd -t as well. */
+static int check_server(apr_pool_t *p, server_rec *s)
 {
     devcache_server_t *server = devcache_conf_server(s);
     const char *header = devcache_server_device_header(server), *error;
@@ -190,7 +197,28 @@ static int start_server(apr_pool_t *p, server_rec *s, apr_hash_t *seen)
         ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s, DCLOGNO(0005) "conf: %s", error);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return devcache_server_root(server) ? open_store(s, server, seen) : OK;
+    return OK;
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                        server_rec *main_server)
+{
+    const char *error = devcache_conf_check(ptemp);
+    server_rec *s;
+    int rv = OK;
+
+    if (error) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, DCLOGNO(0006) "conf: %s",
+                     error);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    for (s = main_server; s && rv == OK; s = s->next) {
+        rv = check_server(pconf, s);
+    }
+    if (!is_rehearsal()) {
+        devcache_quick_warn(main_server, ptemp);
+    }
+    return rv;
 }
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -203,33 +231,27 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
+    static const char no_counters[] = "no shared memory for counters; devcache-status "
+                                      "shows 0";
     apr_pool_t *process = main_server->process->pool;
     apr_hash_t *seen = apr_hash_make(ptemp);
-    const char *error = devcache_conf_check(ptemp);
     server_rec *s;
     int rv = OK;
 
-    if (error) {
-        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, main_server, DCLOGNO(0006) "conf: %s",
-                     error);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
     devcache_serve_init();
-    devcache_quick_warn(main_server, ptemp);
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
-        return OK; /* httpd reads its configuration twice; this was the rehearsal */
+    if (is_rehearsal()) {
+        return OK;
     }
     if (!stores) {
         stores = apr_hash_make(process);
         if (devcache_stats_create(process) != APR_SUCCESS) {
-            ap_log_error(
-                APLOG_MARK, APLOG_WARNING, 0, main_server,
-                DCLOGNO(
-                    0007) "conf: no shared memory for counters; devcache-status shows 0");
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                         DCLOGNO(0007) "conf: %s", no_counters);
         }
     }
     for (s = main_server; s && rv == OK; s = s->next) {
-        rv = start_server(pconf, s, seen);
+        devcache_server_t *server = devcache_conf_server(s);
+        rv = devcache_server_root(server) ? open_store(s, server, seen) : OK;
     }
     return rv;
 }
@@ -265,6 +287,7 @@ static void register_hooks(apr_pool_t *p)
     static const char *const log_modules[] = {"mod_log_config.c", NULL};
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(devcache_request_classify, NULL, NULL,

@@ -221,7 +221,8 @@ for my $rule (sort keys %query) {
     cached("$rule: " . substr($_, 0, 20) . ' is the same', "/$rule/q?$_") for @$same;
     fetched("$rule: '$_' is another", "/$rule/q?$_") for @$other;
 }
-cached("allow: '$_' has nothing that is allowed, as ID=7", "/allow/q?$_") for 'id%3D7', 'x', '';
+cached("allow: '$_' has nothing that is allowed", "/allow/q?$_") for 'ID=7', 'x', '';
+fetched('allow: a name that may be read as another makes another page', '/allow/q?id%3D7');
 cached('ignore: no query at all', '/ignore/q');
 fetched('keep: none is not an empty one', '/plain/q');
 my @many = map { "p$_=1" } 1 .. 300;
@@ -245,15 +246,17 @@ cached("rewritten query $_", "/qsd/p?raw=$_") for 'a', 'b';
 my @override = ('X-Forwarded-Host', 'X-Forwarded-Scheme', 'X-Forwarded-Proto', 'X-Forwarded-Port',
     'X-Forwarded-Prefix', 'X-Forwarded-Server', 'X-Original-URL', 'X-Rewrite-URL', 'X-Host',
     'Forwarded', 'X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', 'X-Nextjs-Data',
-    'X-Middleware-Prefetch', 'X-Middleware-Subrequest', 'x-forwarded-HOST');
+    'X-Middleware-Prefetch', 'X-Middleware-Subrequest', 'x-forwarded-HOST', 'X_Forwarded_Host',
+    'X-Forwarded_Proto', 'X-Forwarded-SSL', 'X-Url-Scheme', 'Front-End-Https', 'X-Original-URI');
 fetched('a page', '/poison');
+my $overrides = $t->counters->{'reason_override-header'};
 for my $name (@override) {
     fetched("$name: poison is fetched", "/poison/$name", undef, $name => 'evil');
     fetched('and not stored', "/poison/$name");
     fetched('nor is the stored page used', '/poison', undef, $name => 'evil');
 }
 cached('the page is still there', '/poison');
-is $t->counters->{'reason_override-header'}, 2 * @override, 'each was counted';
+is $t->counters->{'reason_override-header'} - $overrides, 2 * @override, 'each was counted';
 
 # 11. A GET or HEAD with a body.
 for my $method (qw(GET HEAD)) {

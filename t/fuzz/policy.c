@@ -70,7 +70,8 @@ static void fuzz(const char *data, size_t len, apr_pool_t *p)
     read_message(rest, response);
     conf.min_ttl = conf.max_ttl = conf.force_ttl = -1;
     conf.max_object_size = 1000;
-    devcache_policy_request(&conf, "GET", request, 0, &req);
+    devcache_policy_request(&conf, "GET", request, devcache_policy_overrides(request, p),
+                            0, &req);
     if (devcache_policy_storable(&conf, &req, 200, response, 0, -1, NOW, NOW, &f, p) ==
         DEVCACHE_REASON_NONE) {
         check_reuse(&conf, &req, &f);

@@ -30,7 +30,8 @@ static devcache_request_t request(const devcache_policy_conf_t *conf, const char
                                   const char *text, apr_pool_t *p)
 {
     devcache_request_t req;
-    devcache_policy_request(conf, method, fields(text, p), 0, &req);
+    devcache_policy_request(conf, method, fields(text, p),
+                            devcache_policy_overrides(fields(text, p), p), 0, &req);
     return req;
 }
 
@@ -65,8 +66,9 @@ static void test_bypass(apr_pool_t *p)
     apr_size_t i;
 
     for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
-        devcache_policy_request(&conf, t[i].method, fields(t[i].text, p), t[i].has_body,
-                                &req);
+        devcache_policy_request(&conf, t[i].method, fields(t[i].text, p),
+                                devcache_policy_overrides(fields(t[i].text, p), p),
+                                t[i].has_body, &req);
         is_str(devcache_policy_reason(req.bypass), devcache_policy_reason(t[i].want),
                apr_psprintf(p, "bypass: %s %s", t[i].method, t[i].text));
     }

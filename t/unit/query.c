@@ -38,6 +38,7 @@ int main(void)
         {DEVCACHE_QUERY_IGNORE, NULL, "a=1", NULL},
         {DEVCACHE_QUERY_ALLOW, "id page", "page=2&x=1&id=7", "id=7&page=2"},
         {DEVCACHE_QUERY_ALLOW, "id", "idx=1&i=2", NULL},
+        {DEVCACHE_QUERY_ALLOW, "id", "%69d=1&x=2&id[]=3", "%69d=1&id[]=3"},
         {DEVCACHE_QUERY_DENY, "utm_* fbclid", "utm_source=x&b=1&fbclid=2&utm_=3", "b=1"},
         {DEVCACHE_QUERY_DENY, "utm_source", "utm%5Fsource=x", "utm%5Fsource=x"},
         {DEVCACHE_QUERY_DENY, "utm_source", "utm_source=x;callback=y",

@@ -297,14 +297,14 @@ static void test_left_in_place(void)
     apr_off_t offset;
 
     fixture_new_root();
-    f = fixture_open(64 * MB, MB, 0);
+    f = fixture_open(256 * MB, 16 * MB, 0);
     fixture_put_simple(&f, "before", 1, 30 * KB, SEC(1));
-    is_int(fixture_put_simple(&f, "long", 7, 50 * KB, SEC(1)), APR_SUCCESS,
+    is_int(fixture_put_simple(&f, "long", 7, 500 * KB, SEC(1)), APR_SUCCESS,
            "a long body");
     is_int(fixture_usage().bodies, 0, "has no file of its own");
     apr_pool_create_unmanaged(&p);
     devcache_store_lookup(f.s, devcache_slice_str("long"), fixture_offer, NULL, &hit, p);
-    ok(hit && !hit->body.data && hit->body_len == 50 * KB, "its hit comes without it");
+    ok(hit && !hit->body.data && hit->body_len == 500 * KB, "its hit comes without it");
     is_int(fixture_get(&f, "long", NULL), 7, "it is read from where it lies");
     is_int(refresh(&f, "long", NULL, &put, 0), APR_SUCCESS, "refreshed");
     is_int(fixture_get(&f, "long", NULL), 7, "it is still the same body");
