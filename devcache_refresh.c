@@ -98,6 +98,23 @@ static int asks_the_same(request_rec *sub, const devcache_exchange_t *x)
            !strcmp(devcache_request_target(sub), x->target);
 }
 
+static devcache_slice_t same_variant(void *baton, const char *spec, apr_pool_t *p)
+{
+    const devcache_hit_t *served = baton;
+
+    return strcmp(spec, served->spec) ? devcache_slice(NULL, 0) : served->variant;
+}
+
+/* Has somebody who had the claim before stored a newer one since ours was looked up? */
+static int is_refreshed(request_rec *r, const devcache_exchange_t *x)
+{
+    devcache_hit_t *now;
+
+    return devcache_store_lookup(x->server->store, x->key, same_variant, x->hit, &now,
+                                 r->pool) == APR_SUCCESS &&
+           now->stored_at > x->hit->stored_at;
+}
+
 /* An answer without a body takes no FLUSH through the header filter: push it out. */
 static void send_out(request_rec *r)
 {
@@ -121,6 +138,10 @@ void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
     request_rec *sub;
 
     if (!ticket) {
+        return;
+    }
+    if (is_refreshed(r, x)) {
+        devcache_stats_release(ticket);
         return;
     }
     send_out(r);

@@ -226,8 +226,8 @@ apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild)
 /* ---- lookup --------------------------------------------------------------- */
 
 /* What the request has to offer under one spec. */
-/* A longer record's body is not read by a lookup but left to sendfile. Measured: at 100 KB
- * reading, verifying and copying still costs less, at 1 MB far more. */
+/* A longer record's body is not read by a lookup but left to sendfile. Measured: at 100
+ * KB reading, verifying and copying still costs less, at 1 MB far more. */
 #define READ_MAX (256u << 10)
 
 typedef struct offer_t {
