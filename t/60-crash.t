@@ -36,7 +36,7 @@ DevCacheSize ${size}M
 LogLevel notice
 ProxyPass / \@ORIGIN\@/
 CONF
-    $t->allow_log(qr/AH10392: children are killed successively/); # httpd noticed
+    $t->allow_log(qr/AH\d+: children are killed successively/); # httpd noticed
     my $auto = $t->origin_auto(\&site_answer);
     my $load = DevCache::Load->start($t->port, next => \&any_page, check => \&site_wrong);
     for (1 .. 5) {
