@@ -39,7 +39,8 @@ static const char *show_vary(request_rec *r, const devcache_server_t *server)
     const char *vary;
 
     conf.user_agent_exact = devcache_dir_user_agent_exact(dir);
-    conf.by_device = devcache_dir_enabled(dir) && devcache_dir_vary_device(dir);
+    conf.by_device = server->device && devcache_dir_enabled(dir) &&
+                     devcache_dir_vary_device(dir);
     vary = devcache_vary_outward(&conf, both, conf.by_device, r->pool);
     apr_table_unset(r->headers_out, "Vary");
     apr_table_unset(r->err_headers_out, "Vary");
@@ -127,7 +128,7 @@ static void show_status(request_rec *r, const devcache_exchange_t *x)
     value = apr_pstrcat(r->pool, value,
                         "; key=", quoted(devcache_vary_key_url(x->key, r->pool), r->pool),
                         NULL);
-    if (x->device.klass) {
+    if (x->server->device) {
         value = apr_pstrcat(r->pool, value, "; detail=", quoted(x->device.klass, r->pool),
                             NULL);
     }

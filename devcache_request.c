@@ -134,11 +134,13 @@ int devcache_request_classify(request_rec *r)
     devcache_exchange_t *x;
     devcache_device_input_t in;
 
-    if (!server->device) {
+    if (!server->device && !server->store) {
         return DECLINED;
     }
     if ((x = devcache_request_exchange(r))) { /* an internal redirect */
-        tell_environment(r, x);
+        if (server->device) {
+            tell_environment(r, x);
+        }
         return DECLINED;
     }
     x = apr_pcalloc(r->pool, sizeof *x);
@@ -147,6 +149,10 @@ int devcache_request_classify(request_rec *r)
     x->expect = -1;
     x->overrides = devcache_policy_overrides(r->headers_in, r->pool);
     ap_set_module_config(r->request_config, &devcache_module, x);
+    if (!server->device) {
+        x->device.klass = "-"; /* DevCacheClassify Off: a cache without devices */
+        return DECLINED;
+    }
 
     in.user_agent = apr_table_get(r->headers_in, "User-Agent");
     in.ch_mobile = apr_table_get(r->headers_in, "Sec-CH-UA-Mobile");
@@ -314,7 +320,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
 
     devcache_conf_policy(x->dir, &x->policy);
     x->vary = x->server->vary;
-    x->vary.by_device = devcache_dir_vary_device(x->dir);
+    x->vary.by_device = devcache_dir_vary_device(x->dir) && x->server->device;
     x->vary.user_agent_exact = devcache_dir_user_agent_exact(x->dir);
     devcache_policy_request(&x->policy, r->method, r->headers_in, x->overrides,
                             has_body(r), &x->req);

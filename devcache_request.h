@@ -42,7 +42,7 @@ typedef struct devcache_exchange_t {
     const char *path;       /* decoded and normalised, before any rewriting */
     const char *query;      /* as sent; NULL: none */
     apr_table_t *overrides; /* of the client's header, see the policy; NULL: none */
-    devcache_device_result_t device; /* klass NULL: not classified */
+    devcache_device_result_t device; /* klass "-": not classified */
 
     /* Set by the handler where DevCache is On: */
     const devcache_dir_t *dir;

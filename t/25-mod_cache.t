@@ -39,4 +39,25 @@ is $auto->fetches('/same/page'), 1, 'DevCacheVaryDevice Off: one copy for all';
 is $t->get('/same/page', 'User-Agent' => PC)->header('Vary'), 'Accept-Language',
     'and nothing added to Vary';
 $t->finish;
+
+# And the other way round: a cache without devices.
+$t = DevCache::Test->start(<<'CONF');
+DevCacheClassify Off
+<Location "/">
+    DevCache On
+    DevCacheStatusHeader On
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+$auto = $t->origin_auto(sub {
+    return (200, { 'Cache-Control' => 'max-age=60' }, $_[0]->header('X-Device-Type') // 'none');
+});
+for my $agent (PC, PHONE, TABLET) {
+    my $res = $t->get('/page', 'User-Agent' => $agent);
+    is $res->{body}, 'none', 'DevCacheClassify Off: the origin is told no class';
+    is $res->header('Vary'), undef, 'nothing varies by it';
+    unlike $res->header('Cache-Status'), qr/detail/, 'nor is one shown';
+}
+is $auto->fetches('/page'), 1, 'one page for all';
+$t->finish;
 done_testing;
