@@ -1,5 +1,6 @@
 #include "devcache_field.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 /*
@@ -183,6 +184,18 @@ int devcache_field_has(const apr_table_t *headers, const char *name, const char 
         }
     }
     return 0;
+}
+
+int devcache_field_same_variable(const char *a, const char *b, apr_size_t len)
+{
+    for (; len && *a && *b; a++, b++, len--) {
+        int ca = *a == '_' ? '-' : apr_tolower(*a);
+        int cb = *b == '_' ? '-' : apr_tolower(*b);
+        if (ca != cb) {
+            return 0;
+        }
+    }
+    return len == 0 || *a == *b;
 }
 
 /* --- numbers --------------------------------------------------------------------- */

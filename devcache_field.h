@@ -64,6 +64,13 @@ int devcache_field_next(const char **cursor, devcache_slice_t *member);
 /** Is the token among the list members of all lines of @a name? Case does not matter. */
 int devcache_field_has(const apr_table_t *headers, const char *name, const char *lower);
 
+/**
+ * Do two field names begin with the same @a len bytes to an origin that makes CGI
+ * variables of them, where case does not matter, nor "_" or "-"? With a length that
+ * includes the NUL: are they the same?
+ */
+int devcache_field_same_variable(const char *a, const char *b, apr_size_t len);
+
 /** Digits only, cut to DEVCACHE_FIELD_DELTA_MAX; -1 for anything else. */
 apr_int64_t devcache_field_delta(devcache_slice_t s);
 

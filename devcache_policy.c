@@ -1,7 +1,5 @@
 #include "devcache_policy.h"
 
-#include <apr_lib.h>
-
 #include "devcache_directive.h"
 #include "devcache_field.h"
 
@@ -59,32 +57,20 @@ static const char *const override_fields[] = {
     "Forwarded-SSL",        "Nextjs-Data",        "Middleware-",
 };
 
-/* Equal in @a len bytes to an origin that makes CGI variables of fields: case does not
- * matter, nor does "_" or "-". */
-static int same_variable(const char *a, const char *b, apr_size_t len)
-{
-    for (; len && *a && *b; a++, b++, len--) {
-        int ca = *a == '_' ? '-' : apr_tolower(*a);
-        int cb = *b == '_' ? '-' : apr_tolower(*b);
-        if (ca != cb) {
-            return 0;
-        }
-    }
-    return len == 0 || *a == *b;
-}
-
 static int is_override(const char *name)
 {
     apr_size_t i;
 
-    if (!same_variable(name, "X-", 2)) {
-        return same_variable(name, "Forwarded", sizeof("Forwarded")) ||
-               same_variable(name, "Front-End-Https", sizeof("Front-End-Https"));
+    if (!devcache_field_same_variable(name, "X-", 2)) {
+        return devcache_field_same_variable(name, "Forwarded", sizeof("Forwarded")) ||
+               devcache_field_same_variable(name, "Front-End-Https",
+                                            sizeof("Front-End-Https"));
     }
     for (i = 0; i < sizeof(override_fields) / sizeof(*override_fields); i++) {
         const char *field = override_fields[i];
         apr_size_t len = strlen(field);
-        if (same_variable(name + 2, field, field[len - 1] == '-' ? len : len + 1)) {
+        if (devcache_field_same_variable(name + 2, field,
+                                         field[len - 1] == '-' ? len : len + 1)) {
             return 1;
         }
     }

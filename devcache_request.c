@@ -1,11 +1,11 @@
 #include "devcache_request.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include "devcache_clock.h"
+#include "devcache_field.h"
 #include "devcache_log.h"
 #include "devcache_stats.h"
 
@@ -47,19 +47,6 @@ devcache_exchange_t *devcache_request_exchange(request_rec *r)
 /* ---- classification ------------------------------------------------------------------
  */
 
-/* The same field to an origin that makes CGI variables of it: "-" and "_" are one. */
-static int same_variable(const char *a, const char *b)
-{
-    for (; *a && *b; a++, b++) {
-        int ca = *a == '_' ? '-' : apr_tolower(*a);
-        int cb = *b == '_' ? '-' : apr_tolower(*b);
-        if (ca != cb) {
-            return 0;
-        }
-    }
-    return *a == *b;
-}
-
 /* Remove every spelling of a field from the client's request. */
 static void strip_field(request_rec *r, const char *name)
 {
@@ -68,7 +55,7 @@ static void strip_field(request_rec *r, const char *name)
 
     for (i = 0; i < all->nelts; i++) {
         const char *key = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
-        if (same_variable(key, name)) {
+        if (devcache_field_same_variable(key, name, strlen(name) + 1)) {
             ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                           DCLOGNO(0101) "classify: removed the client's own %s", key);
             devcache_stats_count(DEVCACHE_COUNT_spoofed);

@@ -417,10 +417,14 @@ static apr_status_t read_exactly(const devcache_lease_t *lease, apr_uint64_t off
     return (apr_size_t)got < len ? APR_EOF : APR_SUCCESS;
 }
 
-static apr_status_t read_verified(const devcache_lease_t *lease, apr_uint64_t offset,
-                                  apr_uint32_t len, unsigned char *buf,
-                                  devcache_record_t *rec)
+/* One way to read a record through a lease. */
+typedef apr_status_t reader_fn(const devcache_lease_t *lease, apr_uint64_t offset,
+                               apr_uint32_t len, devcache_record_t *rec, apr_pool_t *p);
+
+static apr_status_t read_whole(const devcache_lease_t *lease, apr_uint64_t offset,
+                               apr_uint32_t len, devcache_record_t *rec, apr_pool_t *p)
 {
+    unsigned char *buf = apr_palloc(p, len);
     apr_status_t rv = read_exactly(lease, offset, len, buf);
 
     if (rv != APR_SUCCESS) {
@@ -435,25 +439,6 @@ static apr_status_t read_verified(const devcache_lease_t *lease, apr_uint64_t of
         return APR_EGENERAL;
     }
     return APR_SUCCESS;
-}
-
-apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *file,
-                                   apr_uint64_t offset, apr_uint32_t len,
-                                   devcache_record_t *rec, apr_pool_t *p)
-{
-    devcache_lease_t lease = {-1};
-    apr_status_t rv;
-
-    if (len < DEVCACHE_RECORD_FIXED || len > DEVCACHE_RECORD_MAX) {
-        return APR_EGENERAL;
-    }
-    rv = devcache_segment_lease(s, file, &lease);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    rv = read_verified(&lease, offset, len, apr_palloc(p, len), rec);
-    devcache_segment_release(s, &lease);
-    return rv;
 }
 
 /* The head is seldom longer than the first read; if it is, read it again as a whole. */
@@ -484,9 +469,9 @@ static apr_status_t read_head(const devcache_lease_t *lease, apr_uint64_t offset
                                                                      : APR_EGENERAL;
 }
 
-apr_status_t devcache_segment_read_head(devcache_store_t *s, const devcache_file_t *file,
-                                        apr_uint64_t offset, apr_uint32_t len,
-                                        devcache_record_t *rec, apr_pool_t *p)
+static apr_status_t read_by(reader_fn *reader, devcache_store_t *s,
+                            const devcache_file_t *file, apr_uint64_t offset,
+                            apr_uint32_t len, devcache_record_t *rec, apr_pool_t *p)
 {
     devcache_lease_t lease = {-1};
     apr_status_t rv;
@@ -498,9 +483,23 @@ apr_status_t devcache_segment_read_head(devcache_store_t *s, const devcache_file
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    rv = read_head(&lease, offset, len, rec, p);
+    rv = reader(&lease, offset, len, rec, p);
     devcache_segment_release(s, &lease);
     return rv;
+}
+
+apr_status_t devcache_segment_read(devcache_store_t *s, const devcache_file_t *file,
+                                   apr_uint64_t offset, apr_uint32_t len,
+                                   devcache_record_t *rec, apr_pool_t *p)
+{
+    return read_by(read_whole, s, file, offset, len, rec, p);
+}
+
+apr_status_t devcache_segment_read_head(devcache_store_t *s, const devcache_file_t *file,
+                                        apr_uint64_t offset, apr_uint32_t len,
+                                        devcache_record_t *rec, apr_pool_t *p)
+{
+    return read_by(read_head, s, file, offset, len, rec, p);
 }
 
 static apr_status_t append_at(devcache_store_t *s, const devcache_record_t *rec,

@@ -139,6 +139,14 @@ int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_br
     return OK;
 }
 
+/* Send, with the handler's result for it; a client that has gone is not an error. */
+static int pass(request_rec *r, apr_bucket_brigade *bb)
+{
+    return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
+               ? OK
+               : AP_FILTER_ERROR;
+}
+
 /* Serve x->stored as it is, from the handler. */
 static int serve_stored(request_rec *r, devcache_exchange_t *x)
 {
@@ -155,9 +163,7 @@ static int serve_stored(request_rec *r, devcache_exchange_t *x)
         APR_BUCKET_INSERT_BEFORE(APR_BRIGADE_LAST(bb),
                                  apr_bucket_flush_create(bb->bucket_alloc));
     }
-    return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
-               ? OK
-               : AP_FILTER_ERROR;
+    return pass(r, bb);
 }
 
 int devcache_serve_confirm(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
@@ -254,9 +260,7 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
         return rv;
     }
     drop_content_filters(r, 1);
-    return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
-               ? OK
-               : AP_FILTER_ERROR;
+    return pass(r, bb);
 }
 
 /* Many handlers leave the end of their response to httpd, which adds it when all hooks
@@ -274,9 +278,7 @@ static int end_response(request_rec *r)
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    return ap_pass_brigade(r->output_filters, bb) == APR_SUCCESS || r->connection->aborted
-               ? OK
-               : AP_FILTER_ERROR;
+    return pass(r, bb);
 }
 
 /* Run the handlers that come after ours with the given request header. One may return an
