@@ -4,7 +4,9 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <util_cfgtree.h>
 #include "devcache_log.h"
+#include "devcache_purge.h"
 #include "devcache_quick.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
@@ -91,6 +93,7 @@ void devcache_conf_policy(const devcache_dir_t *dir, devcache_policy_conf_t *out
 
 typedef struct enabled_t {
     server_rec *server;
+    const char *what; /* the directive that needs a store */
     const char *where;
 } enabled_t;
 
@@ -109,19 +112,29 @@ const char *devcache_conf_check(apr_pool_t *p)
         const enabled_t *e = &APR_ARRAY_IDX(enabled_at, i, enabled_t);
         if (!devcache_server_root(devcache_conf_server(e->server))) {
             return apr_psprintf(p,
-                                "DevCache On (%s) needs a place to store in: add "
+                                "%s (%s) needs a place to store in: add "
                                 "DevCacheRoot with a directory that belongs to the "
                                 "server's User",
-                                e->where);
+                                e->what, e->where);
         }
     }
     return NULL;
 }
 
-static const char *where(cmd_parms *cmd)
+static const char *where(const cmd_parms *cmd)
 {
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename,
                         cmd->directive->line_num);
+}
+
+void devcache_conf_needs_store(const cmd_parms *cmd)
+{
+    enabled_t *e = apr_array_push(enabled_at);
+
+    e->server = cmd->server;
+    e->what = apr_pstrcat(cmd->pool, cmd->directive->directive, " ", cmd->directive->args,
+                          NULL);
+    e->where = where(cmd);
 }
 
 /* ---- numbers: one setter, driven by a slot ---------------------------------------- */
@@ -260,9 +273,7 @@ static const char *set_enabled(cmd_parms *cmd, void *dirv, int on)
 
     SET(enabled, on);
     if (on) {
-        enabled_t *e = apr_array_push(enabled_at);
-        e->server = cmd->server;
-        e->where = where(cmd);
+        devcache_conf_needs_store(cmd);
     }
     return NULL;
 }
@@ -607,4 +618,6 @@ const command_rec devcache_conf_directives[] = {
                   "expression; where true the cache is not used"),
     AP_INIT_FLAG("DevCacheStatusHeader", set_flag, (void *)&flag_status_header, L,
                  "On or Off: send Cache-Status (RFC 9211)"),
+    AP_INIT_TAKE1("DevCachePurge", devcache_purge_set, NULL, L,
+                  "On, Off or Path: let PURGE requests remove what is stored"),
     {NULL}};

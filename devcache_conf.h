@@ -60,7 +60,9 @@ typedef enum devcache_hints_e {
     F(int, quick,                                      0)     /* DevCacheQuick       */ \
     F(const ap_expr_info_t *, bypass,                  NULL)  /* NULL: none          */ \
     F(const apr_array_header_t *, targets,             NULL)  /* NULL: CDN-Cache-Control */ \
-    F(int, status_header,                              0)
+    F(int, status_header,                              0)                               \
+    F(int, purge,                                      0)     /* DevCachePurge       */ \
+    F(const char *, purge_path,                        NULL)  /* to be taken off the URL */
 /* clang-format on */
 
 #define DEVCACHE_FIELD_DECLARE(type, name, def)                                          \
@@ -109,8 +111,11 @@ void *devcache_conf_merge_dir(apr_pool_t *p, void *base, void *add);
 /** Forget what an earlier reading of the configuration noted; called in pre_config. */
 void devcache_conf_reset(apr_pool_t *pconf);
 
+/** Note that this directive is of no use without a DevCacheRoot, for the check below. */
+void devcache_conf_needs_store(const cmd_parms *cmd);
+
 /**
- * Check what only the whole configuration shows: every `DevCache On` has a store.
+ * Check what only the whole configuration shows: `DevCache On` and its like have a store.
  * @return NULL, or one sentence that names the directive, where, and what to do
  */
 const char *devcache_conf_check(apr_pool_t *p);

@@ -42,11 +42,16 @@ apr_status_t devcache_stats_create(apr_pool_t *p)
     return rv;
 }
 
-void devcache_stats_count(devcache_counter_e counter)
+void devcache_stats_add(devcache_counter_e counter, apr_uint64_t n)
 {
     if (shared) {
-        __atomic_fetch_add(&shared->counters[counter], 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&shared->counters[counter], n, __ATOMIC_RELAXED);
     }
+}
+
+void devcache_stats_count(devcache_counter_e counter)
+{
+    devcache_stats_add(counter, 1);
 }
 
 void devcache_stats_count_reason(devcache_reason_e reason)

@@ -31,7 +31,10 @@
     C(refreshes, "stale-while-revalidate refreshes made")                                \
     C(store_errors, "lookups that failed with an I/O error; served by the origin")       \
     C(classified, "requests classified")                                                 \
-    C(spoofed, "client-sent device headers removed")
+    C(spoofed, "client-sent device headers removed")                                     \
+    C(purges, "purge requests carried out")                                              \
+    C(purged, "stored responses that they removed or made stale")                        \
+    C(purges_refused, "purge requests refused: not allowed, or not understood")
 
 typedef enum devcache_counter_e {
 #define C(name, meaning) DEVCACHE_COUNT_##name,
@@ -47,6 +50,7 @@ typedef enum devcache_counter_e {
 apr_status_t devcache_stats_create(apr_pool_t *p);
 
 void devcache_stats_count(devcache_counter_e counter);
+void devcache_stats_add(devcache_counter_e counter, apr_uint64_t n);
 
 /** One more response not stored, or request that bypassed, for this reason. */
 void devcache_stats_count_reason(devcache_reason_e reason);

@@ -6,7 +6,8 @@
  *   post_read_request   classify, before everybody else             devcache_request.c
  *   translate_name      note the URL before it is rewritten         devcache_request.c
  *   quick_handler       fresh hits where DevCacheQuick is On        devcache_serve.c
- *   handler             look up; serve, or have the origin asked    devcache_serve.c
+ *   handler             PURGE                                       devcache_purge.c
+ *                       look up; serve, or have the origin asked    devcache_serve.c
  *   filters             ORIGIN, mod_headers, SAVE (, MARK)          devcache_save.c
  *                       REPLY                                       devcache_reply.c
  *                       DATES, on connections to backends           devcache_backend.c
@@ -33,6 +34,7 @@
 #include "devcache_backend.h"
 #include "devcache_conf.h"
 #include "devcache_log.h"
+#include "devcache_purge.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
 #include "devcache_reply.h"
@@ -286,6 +288,7 @@ static void register_hooks(apr_pool_t *p)
     static const char *const mod_headers[] = {"mod_headers.c", NULL};
     static const char *const log_modules[] = {"mod_log_config.c", NULL};
 
+    devcache_purge_register_methods(p);
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -293,6 +296,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(devcache_request_classify, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    /* Ahead of the next one, which would have the origin asked. */
+    ap_hook_handler(devcache_purge_handler, NULL, before_caches,
+                    APR_HOOK_REALLY_FIRST - 1);
     ap_hook_handler(devcache_serve_handler, NULL, before_caches, APR_HOOK_REALLY_FIRST);
     ap_hook_quick_handler(devcache_serve_quick, NULL, before_caches,
                           APR_HOOK_REALLY_FIRST);
@@ -304,6 +310,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_insert_error_filter(devcache_reply_insert_error, NULL, NULL, APR_HOOK_LAST);
     ap_hook_log_transaction(devcache_request_log, NULL, log_modules,
                             APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(devcache_purge_log, NULL, NULL, APR_HOOK_MIDDLE);
     devcache_save_register();
     devcache_reply_register();
     devcache_refresh_register();
