@@ -12,6 +12,7 @@
 #ifndef DEVCACHE_BYTES_H
 #define DEVCACHE_BYTES_H
 
+#include <endian.h>
 #include <string.h>
 #include <apr.h>
 
@@ -52,12 +53,8 @@ static inline void devcache_put_bytes(devcache_writer_t *w, const void *data,
 
 static inline void devcache_put_uint(devcache_writer_t *w, apr_uint64_t v, int width)
 {
-    unsigned char le[8];
-    int i;
-    for (i = 0; i < width; i++) {
-        le[i] = (unsigned char)(v >> (8 * i));
-    }
-    devcache_put_bytes(w, le, (apr_size_t)width);
+    apr_uint64_t le = htole64(v);
+    devcache_put_bytes(w, &le, (apr_size_t)width);
 }
 
 /** A slice as a 32-bit length and its bytes; "no value" is kept apart from empty. */
@@ -95,12 +92,11 @@ static inline const unsigned char *devcache_get_bytes(devcache_reader_t *r,
 static inline apr_uint64_t devcache_get_uint(devcache_reader_t *r, int width)
 {
     const unsigned char *p = devcache_get_bytes(r, (apr_size_t)width);
-    apr_uint64_t v = 0;
-    int i;
-    for (i = 0; p && i < width; i++) {
-        v |= (apr_uint64_t)p[i] << (8 * i);
+    apr_uint64_t le = 0;
+    if (p) {
+        memcpy(&le, p, (apr_size_t)width);
     }
-    return v;
+    return le64toh(le);
 }
 
 static inline devcache_slice_t devcache_get_slice(devcache_reader_t *r)

@@ -77,6 +77,8 @@ typedef struct devcache_server_t {
     devcache_device_rules_t *device; /* NULL: nothing is classified here */
     devcache_store_t *store;         /* NULL: no DevCacheRoot */
     devcache_vary_conf_t vary; /* by_device and user_agent_exact are per directory */
+    devcache_slice_t identity; /* tells virtual hosts apart, in a response's target */
+    const char *device_vary;   /* what clients see of a response by class, without Vary */
 } devcache_server_t;
 
 typedef struct devcache_dir_t {

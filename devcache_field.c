@@ -1,6 +1,5 @@
 #include "devcache_field.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 /*
@@ -21,10 +20,12 @@ const char *devcache_field_line(const apr_table_t *headers, const char *name, in
 {
     const apr_array_header_t *lines = apr_table_elts(headers);
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
+    char first = devcache_field_lower_char(*name);
 
     while (*index < lines->nelts) {
         const apr_table_entry_t *line = &e[(*index)++];
-        if (strcasecmp(line->key, name) == 0) {
+        if (devcache_field_lower_char(*line->key) == first &&
+            strcasecmp(line->key, name) == 0) {
             return line->val;
         }
     }
@@ -85,11 +86,6 @@ static int is_space(char c)
     return c == ' ' || c == '\t';
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 int devcache_field_tchar(char c)
 {
     return is_alpha(c) || is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
@@ -112,7 +108,7 @@ int devcache_field_is(devcache_slice_t s, const char *text)
     apr_size_t i;
 
     for (i = 0; i < s.len; i++) {
-        if (!text[i] || lower(s.data[i]) != text[i]) {
+        if (!text[i] || devcache_field_lower_char(s.data[i]) != text[i]) {
             return 0;
         }
     }
@@ -125,7 +121,7 @@ char *devcache_field_lower(const char *data, apr_size_t len, apr_pool_t *p)
     char *c;
 
     for (c = text; *c; c++) {
-        *c = lower(*c);
+        *c = devcache_field_lower_char(*c);
     }
     return text;
 }
@@ -189,8 +185,8 @@ int devcache_field_has(const apr_table_t *headers, const char *name, const char 
 int devcache_field_same_variable(const char *a, const char *b, apr_size_t len)
 {
     for (; len && *a && *b; a++, b++, len--) {
-        int ca = *a == '_' ? '-' : apr_tolower(*a);
-        int cb = *b == '_' ? '-' : apr_tolower(*b);
+        char ca = *a == '_' ? '-' : devcache_field_lower_char(*a);
+        char cb = *b == '_' ? '-' : devcache_field_lower_char(*b);
         if (ca != cb) {
             return 0;
         }
@@ -318,7 +314,7 @@ static int match_letter(char letter, const char **c, date_t *d)
     case 's':
         return (d->second = match_number(c, 2, 0)) >= 0;
     default:
-        return lower(*(*c)++) == lower(letter);
+        return devcache_field_lower_char(*(*c)++) == devcache_field_lower_char(letter);
     }
 }
 

@@ -46,6 +46,12 @@ int devcache_field_is_token(devcache_slice_t s);
 /** Equal but for ASCII case. */
 int devcache_field_is(devcache_slice_t s, const char *lower);
 
+/** A letter in lower case (ASCII), whatever the locale. */
+static inline char devcache_field_lower_char(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 /** A copy in lower case (ASCII). */
 char *devcache_field_lower(const char *data, apr_size_t len, apr_pool_t *p);
 

@@ -61,10 +61,13 @@ static int is_override(const char *name)
 {
     apr_size_t i;
 
-    if (!devcache_field_same_variable(name, "X-", 2)) {
+    if ((*name | 0x20) == 'f') {
         return devcache_field_same_variable(name, "Forwarded", sizeof("Forwarded")) ||
                devcache_field_same_variable(name, "Front-End-Https",
                                             sizeof("Front-End-Https"));
+    }
+    if (!devcache_field_same_variable(name, "X-", 2)) {
+        return 0;
     }
     for (i = 0; i < sizeof(override_fields) / sizeof(*override_fields); i++) {
         const char *field = override_fields[i];

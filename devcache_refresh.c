@@ -95,7 +95,7 @@ static int run(request_rec *sub, devcache_exchange_t *x)
 static int asks_the_same(request_rec *sub, const devcache_exchange_t *x)
 {
     return devcache_dir_enabled(devcache_conf_dir(sub)) &&
-           !strcmp(devcache_request_target(sub), x->target);
+           devcache_slice_eq(devcache_request_target(sub), x->target);
 }
 
 static devcache_slice_t same_variant(void *baton, const char *spec, apr_pool_t *p)

@@ -34,16 +34,22 @@ static apr_status_t mark_out(ap_filter_t *f, apr_bucket_brigade *bb)
 static const char *show_vary(request_rec *r, const devcache_server_t *server)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
-    devcache_vary_conf_t conf = server->vary;
-    apr_table_t *both = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
+    int by_device = server->device && devcache_dir_enabled(dir) &&
+                    devcache_dir_vary_device(dir);
+    int in_errors = apr_table_get(r->err_headers_out, "Vary") != NULL;
+    const apr_table_t *fields = r->headers_out;
     const char *vary;
 
-    conf.user_agent_exact = devcache_dir_user_agent_exact(dir);
-    conf.by_device = server->device && devcache_dir_enabled(dir) &&
-                     devcache_dir_vary_device(dir);
-    vary = devcache_vary_outward(&conf, both, conf.by_device, r->pool);
-    apr_table_unset(r->headers_out, "Vary");
-    apr_table_unset(r->err_headers_out, "Vary");
+    if (!in_errors && !apr_table_get(fields, "Vary")) {
+        vary = by_device ? server->device_vary : NULL;
+    } else {
+        if (in_errors) {
+            fields = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
+        }
+        vary = devcache_vary_outward(&server->vary, fields, by_device, r->pool);
+        apr_table_unset(r->headers_out, "Vary");
+        apr_table_unset(r->err_headers_out, "Vary");
+    }
     if (vary) {
         apr_table_setn(r->headers_out, "Vary", vary);
     }
@@ -57,7 +63,8 @@ static void ask_for_hints(request_rec *r, const devcache_server_t *server,
     static const char wanted[] = "Sec-CH-UA-Mobile, Sec-CH-UA-Platform, "
                                  "Sec-CH-UA-Form-Factors";
 
-    if (!vary || !ap_strcasestr(vary, "Sec-CH-UA-Form-Factors")) {
+    if (vary == server->device_vary ? !server->vary.client_hints
+                                    : !ap_strcasestr(vary, "Sec-CH-UA-Form-Factors")) {
         return;
     }
     apr_table_mergen(r->headers_out, "Accept-CH", wanted);
@@ -194,6 +201,7 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     request_rec *r = f->r;
     devcache_exchange_t *x = f->ctx;
     devcache_server_t *server = devcache_conf_server(r->server);
+    const char *vary;
     apr_bucket *b;
 
     for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
@@ -206,7 +214,9 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (APR_BRIGADE_EMPTY(bb)) {
         return ap_pass_brigade(f->next, bb);
     }
-    ask_for_hints(r, server, show_vary(r, server));
+    if ((vary = show_vary(r, server)) != NULL) {
+        ask_for_hints(r, server, vary);
+    }
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
     if (x->dir && devcache_dir_status_header(x->dir) && x->key.data &&

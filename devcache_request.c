@@ -206,6 +206,20 @@ const char *devcache_request_origin(request_rec *r)
     return apr_pstrcat(r->pool, ap_http_scheme(r), "://", host, NULL);
 }
 
+/* Exactly this port, as one writes it. */
+static int is_port(const char *text, unsigned port)
+{
+    unsigned n = 0;
+
+    if (*text == '0') {
+        return 0;
+    }
+    for (; *text >= '0' && *text <= '9' && n <= port; text++) {
+        n = n * 10 + (unsigned)(*text - '0');
+    }
+    return *text == '\0' && n == port;
+}
+
 /* The Host field where it says more than host and port of the key: a foreign port, none
  * where the scheme's own is not meant, a trailing dot. Origins put it into links, so it
  * must not be shared. */
@@ -220,7 +234,7 @@ static const char *odd_host(request_rec *r)
         return "";
     }
     if (len && !ap_cstr_casecmpn(host, r->hostname, len) &&
-        (host[len] ? !strcmp(host + len, apr_psprintf(r->pool, ":%u", port))
+        (host[len] ? host[len] == ':' && is_port(host + len + 1, port)
                    : port == ap_default_port(r))) {
         return "";
     }
@@ -229,67 +243,79 @@ static const char *odd_host(request_rec *r)
     return odd;
 }
 
-/* Values of the headers that the administrator has put into the key, each with its length
- * before it; "-" is an absent one. */
-static const char *key_values(request_rec *r, const apr_array_header_t *names)
+/* Fields of a target, each with its length before it, so that no part can imitate
+ * another's end. */
+static devcache_slice_t join(const devcache_slice_t *parts, int n, apr_pool_t *p)
 {
-    const char *values = "";
+    devcache_writer_t w = {NULL, 0};
+    apr_size_t bytes = 0;
     int i;
 
-    for (i = 0; names && i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-        const char *value = apr_table_getm(r->pool, r->headers_in, name);
-        values = value ? apr_psprintf(r->pool, "%s %" APR_SIZE_T_FMT ":%s", values,
-                                      strlen(value), value)
-                       : apr_pstrcat(r->pool, values, " -", NULL);
+    for (i = 0; i < n; i++) {
+        bytes += 4 + parts[i].len;
     }
-    return values;
+    w.buf = apr_palloc(p, bytes);
+    for (i = 0; i < n; i++) {
+        devcache_put_slice(&w, parts[i]);
+    }
+    return devcache_slice(w.buf, w.len);
 }
+
+/* Values of the headers that the administrator has put into the key. */
+static devcache_slice_t key_values(request_rec *r, const apr_array_header_t *names)
+{
+    devcache_slice_t *values;
+    int i;
+
+    if (!names) {
+        return devcache_slice(NULL, 0);
+    }
+    values = apr_palloc(r->pool, (apr_size_t)names->nelts * sizeof *values);
+    for (i = 0; i < names->nelts; i++) {
+        values[i] = devcache_slice_str(apr_table_getm(
+            r->pool, r->headers_in, APR_ARRAY_IDX(names, i, const char *)));
+    }
+    return join(values, names->nelts, r->pool);
+}
+
+enum { HANDLER, FILE_NAME, PATH_INFO, ARGS, VIRTUAL_HOST, ODD_HOST, KEY_VALUES, PARTS };
 
 /* The handler and the file or URL that it will ask for, after rewriting: two requests
  * with one URL but different targets (a RewriteCond on a cookie, say) are never one
- * variant. Lengths stand before the parts, so that no part can imitate another's end. */
-static const char *rewritten(request_rec *r, const devcache_query_t *rule)
+ * variant. */
+static void rewritten(request_rec *r, const devcache_query_t *rule, devcache_slice_t *out)
 {
-    const char *file = r->filename ? r->filename : "";
     const char *sent = r->parsed_uri.query ? r->parsed_uri.query : "";
-    const char *args, *info = r->path_info ? r->path_info : "";
-    apr_size_t file_len = strlen(file);
 
     if (strcmp(r->args ? r->args : "", sent)) {
         rule = NULL; /* rewriting made it: it says what is asked for, all of it */
     }
-    args = devcache_query_canonical(rule, r->args, r->pool);
-    if (rule && rule->mode != DEVCACHE_QUERY_KEEP && !strncmp(file, "proxy:", 6)) {
-        file_len = strcspn(file, "?"); /* mod_proxy repeats the query there */
+    out[HANDLER] = devcache_slice_str(r->handler);
+    out[FILE_NAME] = devcache_slice_str(r->filename ? r->filename : "");
+    out[PATH_INFO] = devcache_slice_str(r->path_info ? r->path_info : "");
+    out[ARGS] = devcache_slice_str(devcache_query_canonical(rule, r->args, r->pool));
+    if (rule && rule->mode != DEVCACHE_QUERY_KEEP &&
+        !strncmp(out[FILE_NAME].data, "proxy:", 6)) {
+        out[FILE_NAME].len = strcspn(out[FILE_NAME].data, "?"); /* it is repeated there */
     }
-    return apr_psprintf(
-        r->pool,
-        "%s %" APR_SIZE_T_FMT ":%.*s %" APR_SIZE_T_FMT ":%s %s%" APR_SIZE_T_FMT ":%s",
-        r->handler ? r->handler : "-", file_len, (int)file_len, file, strlen(info), info,
-        args ? "?" : "", args ? strlen(args) : 0, args ? args : "");
 }
 
-/* The virtual host: two may have the same names on different addresses. */
-static const char *virtual_host(request_rec *r)
-{
-    const server_addr_rec *addr = r->server->addrs;
-
-    return apr_psprintf(r->pool, "%s %s:%d",
-                        r->server->server_hostname ? r->server->server_hostname : "-",
-                        r->server->is_virtual && addr ? addr->virthost : "-",
-                        addr ? addr->host_port : 0);
-}
-
-/* Hits of DevCacheQuick come before rewriting, so there it cannot count. */
-const char *devcache_request_target(request_rec *r)
+devcache_slice_t devcache_request_target(request_rec *r)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
-    const char *target = devcache_dir_quick(dir) ? "quick"
-                                                 : rewritten(r, devcache_dir_query(dir));
+    devcache_slice_t parts[PARTS] = {{NULL, 0}};
 
-    return apr_pstrcat(r->pool, target, " ", virtual_host(r), " ", odd_host(r),
-                       key_values(r, devcache_dir_key_headers(dir)), NULL);
+    if (devcache_dir_quick(dir)) {
+        /* Its hits come before rewriting, which cannot count then. No file name: so it
+         * is like no target of the other kind. */
+        parts[HANDLER] = devcache_slice_str("quick");
+    } else {
+        rewritten(r, devcache_dir_query(dir), parts);
+    }
+    parts[VIRTUAL_HOST] = devcache_conf_server(r->server)->identity;
+    parts[ODD_HOST] = devcache_slice_str(odd_host(r));
+    parts[KEY_VALUES] = key_values(r, devcache_dir_key_headers(dir));
+    return join(parts, PARTS, r->pool);
 }
 
 static int has_body(request_rec *r)

@@ -50,9 +50,9 @@ typedef struct devcache_exchange_t {
     devcache_policy_conf_t policy;
     devcache_vary_conf_t vary;
     devcache_request_t req;
-    devcache_slice_t key; /* data NULL: no key was made */
-    const char *target;   /* what the origin is asked for */
-    apr_table_t *fields;  /* the frozen request header: lookup and store use it */
+    devcache_slice_t key;    /* data NULL: no key was made */
+    devcache_slice_t target; /* what the origin is asked for */
+    apr_table_t *fields;     /* the frozen request header: lookup and store use it */
     devcache_phase_e phase;
     int running;    /* the other handlers are being run by ours */
     int answered;   /* the filters have answered in the origin's stead */
@@ -103,7 +103,7 @@ void devcache_request_child_init(apr_pool_t *pchild);
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x);
 
 /** What the origin is asked for in @a r: a part of every variant. */
-const char *devcache_request_target(request_rec *r);
+devcache_slice_t devcache_request_target(request_rec *r);
 
 /** The key of another URL of the same site, for invalidation. */
 devcache_slice_t devcache_request_key_of(request_rec *r, const char *path,

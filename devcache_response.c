@@ -1,7 +1,5 @@
 #include "devcache_response.h"
 
-#include <apr_strings.h>
-
 /*
  * Layout of a stored response, little-endian:
  *
@@ -9,19 +7,24 @@
  *   lifetime 8 | stale_while_revalidate 8 | stale_if_error 8 |
  *   reason | content_type | count 4 | name | value | name | value | ...
  *
- * where reason and so on are slices: length 4, bytes; length 0xffffffff is "none".
+ * where reason and so on are strings: length 4, bytes, NUL; length 0xffffffff and nothing
+ * behind it is "none". The NUL lets a hit hand the bytes out as they lie.
  *
- * Decoding hands out strings only if they have no NUL inside, durations only if they are
- * not negative, and nothing if a byte is missing or left over. The number of fields is
- * believed only as far as there are bytes for them.
+ * Decoding hands out strings only if their NUL is where their length says and nowhere
+ * else, durations only if they are not negative, and nothing if a byte is missing or left
+ * over. The number of fields is believed only as far as there are bytes for them.
  */
 
-#define VERSION 1
-#define FIELD_MIN_BYTES 8 /* two lengths */
+#define VERSION 2
+#define NONE 0xffffffffu
+#define FIELD_MIN_BYTES 10 /* two lengths, two NULs */
 
 static void put_string(devcache_writer_t *w, const char *s)
 {
-    devcache_put_slice(w, devcache_slice_str(s));
+    apr_size_t len = s ? strlen(s) : 0;
+
+    devcache_put_uint(w, s ? (apr_uint64_t)len : NONE, 4);
+    devcache_put_bytes(w, s, s ? len + 1 : 0);
 }
 
 static void put_freshness(devcache_writer_t *w, const devcache_freshness_t *f)
@@ -64,19 +67,21 @@ devcache_slice_t devcache_response_encode(const devcache_response_t *r, apr_pool
     return devcache_slice(w.buf, w.len);
 }
 
-/* A string of its own, NULL for "none"; a NUL inside makes the record bad. */
-static const char *get_string(devcache_reader_t *r, apr_pool_t *p)
+/* A string as it lies there, NULL for "none"; another NUL than its own is bad. */
+static const char *get_string(devcache_reader_t *r)
 {
-    devcache_slice_t s = devcache_get_slice(r);
+    apr_size_t len = (apr_size_t)devcache_get_uint(r, 4);
+    const char *s;
 
-    if (!s.data) {
+    if (r->bad || len == NONE) {
         return NULL;
     }
-    if (memchr(s.data, '\0', s.len)) {
+    s = (const char *)devcache_get_bytes(r, len + 1);
+    if (!s || memchr(s, '\0', len + 1) != s + len) {
         r->bad = 1;
         return NULL;
     }
-    return apr_pstrmemdup(p, s.data, s.len);
+    return s;
 }
 
 static apr_int64_t get_positive(devcache_reader_t *r)
@@ -112,8 +117,8 @@ static void get_fields(devcache_reader_t *r, apr_table_t **fields, apr_pool_t *p
     }
     *fields = apr_table_make(p, (int)count);
     for (; count && !r->bad; count--) {
-        const char *name = get_string(r, p);
-        const char *value = get_string(r, p);
+        const char *name = get_string(r);
+        const char *value = get_string(r);
         if (!name || !value) {
             r->bad = 1;
             return;
@@ -137,12 +142,11 @@ apr_status_t devcache_response_decode(devcache_slice_t bytes, devcache_response_
     }
     out->status = (int)devcache_get_uint(&r, 2);
     get_freshness(&r, &out->fresh);
-    out->reason = get_string(&r, p);
-    out->content_type = get_string(&r, p);
+    out->reason = get_string(&r);
+    out->content_type = get_string(&r);
     get_fields(&r, &out->fields, p);
     if (r.bad || r.pos != r.end || out->status < 200 || out->status > 599) {
         return APR_EINVAL;
     }
-    out->etag = apr_table_get(out->fields, "ETag");
     return APR_SUCCESS;
 }

@@ -4,7 +4,8 @@
  *
  * Versioned and fixed-width; decoding trusts nothing (the store has checked a
  * checksum, which does not make an older build's layout ours).
- * Ownership  A decoded response lives in the pool given and copies what it keeps.
+ * Ownership  The strings of a decoded response are those in the bytes it was decoded
+ *            from, which must outlive it; its table lives in the pool given.
  */
 #ifndef DEVCACHE_RESPONSE_H
 #define DEVCACHE_RESPONSE_H
@@ -20,7 +21,6 @@ typedef struct devcache_response_t {
     devcache_freshness_t fresh;
     apr_table_t *fields;      /* to be replayed; several lines of a name in order */
     const char *content_type; /* NULL: none; not among the fields */
-    const char *etag;         /* from fields, NULL if none */
 } devcache_response_t;
 
 /** Encode; the bytes live in @a p. */

@@ -42,13 +42,26 @@ static void drop_content_filters(request_rec *r, int keep_ours)
 /* Without a line of our own httpd turns a code that it does not know into 500. */
 static const char *status_line(request_rec *r, const devcache_response_t *resp)
 {
-    const char *known = ap_get_status_line(resp->status);
-    const char *code = apr_psprintf(r->pool, "%d ", resp->status);
+    const char *known = ap_get_status_line(resp->status); /* "200 OK" */
+    int is_known = resp->status == HTTP_INTERNAL_SERVER_ERROR ||
+                   known != ap_get_status_line(HTTP_INTERNAL_SERVER_ERROR);
+    const char *reason = resp->reason && *resp->reason ? resp->reason
+                         : is_known                    ? known + 4
+                                                       : "Unknown";
 
-    if (resp->reason && *resp->reason) {
-        return apr_pstrcat(r->pool, code, resp->reason, NULL);
+    return is_known && !strcmp(reason, known + 4)
+               ? known
+               : apr_psprintf(r->pool, "%d %s", resp->status, reason);
+}
+
+/* Take away what earlier hooks have set under the names of stored fields. */
+static void make_way(apr_table_t *out, const apr_array_header_t *fields)
+{
+    int i;
+
+    for (i = 0; i < fields->nelts && !apr_is_empty_table(out); i++) {
+        apr_table_unset(out, APR_ARRAY_IDX(fields, i, apr_table_entry_t).key);
     }
-    return strncmp(known, code, 4) ? apr_pstrcat(r->pool, code, "Unknown", NULL) : known;
 }
 
 /* Stored fields replace those of the same name that earlier hooks have set. */
@@ -57,18 +70,14 @@ static void restore_fields(request_rec *r, const devcache_exchange_t *x)
     const apr_array_header_t *all = apr_table_elts(x->stored.fields);
     int i;
 
-    for (i = 0; i < all->nelts; i++) {
-        const char *key = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
-        apr_table_unset(r->headers_out, key);
-        apr_table_unset(r->err_headers_out, key);
-    }
+    make_way(r->headers_out, all);
+    make_way(r->err_headers_out, all);
     for (i = 0; i < all->nelts; i++) {
         const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
         apr_table_addn(r->headers_out, e->key, e->val);
     }
     ap_set_content_type(r, x->stored.content_type); /* NULL takes mod_mime's guess away */
-    apr_table_setn(r->headers_out, "Age",
-                   apr_psprintf(r->pool, "%" APR_TIME_T_FMT, apr_time_sec(x->age)));
+    apr_table_setn(r->headers_out, "Age", apr_ltoa(r->pool, (long)apr_time_sec(x->age)));
 }
 
 static apr_status_t restore_body(request_rec *r, devcache_exchange_t *x,

@@ -32,41 +32,40 @@ static const char *const hints[] = {
     "Sec-CH-UA-Form-Factors",
 };
 
-#define N_HINTS ((int)(sizeof(hints) / sizeof(*hints)))
+#define N_OF(array) (sizeof(array) / sizeof(*(array)))
+#define N_HINTS ((int)N_OF(hints))
 #define DEVICE "@device"
 
 /* --- key ---------------------------------------------------------------------------- */
 
-static void put_string(devcache_writer_t *w, const char *s)
-{
-    devcache_put_slice(w, devcache_slice_str(s));
-}
+#define LENGTH 4 /* bytes before each field */
 
-static void put_key(devcache_writer_t *w, const char *scheme, const char *host,
-                    unsigned port, const char *path, const char *query)
+static void put_lower(devcache_writer_t *w, devcache_slice_t s)
 {
-    put_string(w, scheme);
-    put_string(w, host);
-    devcache_put_uint(w, port, 4);
-    put_string(w, path);
-    put_string(w, query); /* NULL is no query, "" an empty one */
+    unsigned char *c;
+
+    devcache_put_slice(w, s);
+    for (c = w->buf + w->len - s.len; c < w->buf + w->len; c++) {
+        *c = (unsigned char)devcache_field_lower_char((char)*c);
+    }
 }
 
 devcache_slice_t devcache_vary_key(const char *scheme, const char *host, unsigned port,
                                    const char *path, const char *query, apr_pool_t *p)
 {
+    devcache_slice_t s = devcache_slice_str(scheme), h = devcache_slice_str(host);
+    devcache_slice_t at = devcache_slice_str(path), q = devcache_slice_str(query);
     devcache_writer_t w = {NULL, 0};
-    apr_size_t len = strlen(host);
 
-    if (len > 1 && host[len - 1] == '.') {
-        len--;
+    if (h.len > 1 && host[h.len - 1] == '.') {
+        h.len--;
     }
-    host = devcache_field_lower(host, len, p);
-    scheme = devcache_field_lower(scheme, strlen(scheme), p);
-    put_key(&w, scheme, host, port, path, query);
-    w.buf = apr_palloc(p, w.len);
-    w.len = 0;
-    put_key(&w, scheme, host, port, path, query);
+    w.buf = apr_palloc(p, s.len + h.len + at.len + q.len + 5 * LENGTH);
+    put_lower(&w, s);
+    put_lower(&w, h);
+    devcache_put_uint(&w, port, 4);
+    devcache_put_slice(&w, at);
+    devcache_put_slice(&w, q); /* NULL is no query, "" an empty one */
     return devcache_slice(w.buf, w.len);
 }
 
@@ -293,46 +292,40 @@ static const char *normalise(const char *name, const char *value, apr_pool_t *p)
     return without_space(value, p);
 }
 
-static void put_values(devcache_writer_t *w, const char *spec, const char *target,
-                       const char *const *values, int count)
-{
-    int i;
-
-    put_string(w, spec);
-    put_string(w, target);
-    for (i = 0; i < count; i++) {
-        put_string(w, values[i]);
-    }
-}
-
 devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const char *spec,
-                                      const char *target, const char *device,
+                                      devcache_slice_t target, const char *device,
                                       const apr_table_t *request, apr_pool_t *p)
 {
-    const char *values[DEVCACHE_VARY_MAX_NAMES];
+    devcache_slice_t parts[2 + DEVCACHE_VARY_MAX_NAMES];
     devcache_writer_t w = {NULL, 0};
     const char *name;
-    int count = 0, by_device = 0;
+    apr_size_t bytes;
+    int count = 2, by_device = 0, i;
 
-    for (name = spec; *name && count < DEVCACHE_VARY_MAX_NAMES; count++) {
+    parts[0] = devcache_slice_str(spec);
+    parts[1] = target;
+    for (name = spec; *name && count < (int)N_OF(parts); count++) {
         apr_size_t len = strcspn(name, " ");
-        const char *field = apr_pstrmemdup(p, name, len);
-        if (strcmp(field, DEVICE) == 0) {
+        if (len == sizeof(DEVICE) - 1 && !memcmp(name, DEVICE, len)) {
             by_device = 1;
-            values[count] = device;
+            parts[count] = devcache_slice_str(device);
         } else {
-            values[count] = normalise(field, devcache_field_combined(request, field, p),
-                                      p);
+            const char *field = apr_pstrmemdup(p, name, len);
+            const char *value = devcache_field_combined(request, field, p);
+            parts[count] = devcache_slice_str(normalise(field, value, p));
         }
         name += len + (name[len] == ' ');
     }
     if (conf->by_device && !by_device) {
         return devcache_slice(NULL, 0);
     }
-    put_values(&w, spec, target, values, count);
-    w.buf = apr_palloc(p, w.len);
-    w.len = 0;
-    put_values(&w, spec, target, values, count);
+    for (bytes = 0, i = 0; i < count; i++) {
+        bytes += LENGTH + parts[i].len;
+    }
+    w.buf = apr_palloc(p, bytes);
+    for (i = 0; i < count; i++) {
+        devcache_put_slice(&w, parts[i]);
+    }
     return devcache_slice(w.buf, w.len);
 }
 

@@ -63,7 +63,7 @@ devcache_reason_e devcache_vary_spec(const devcache_vary_conf_t *conf,
  *         before the administrator asked for splitting must not be used
  */
 devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const char *spec,
-                                      const char *target, const char *device,
+                                      devcache_slice_t target, const char *device,
                                       const apr_table_t *request, apr_pool_t *p);
 
 /**

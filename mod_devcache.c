@@ -230,6 +230,23 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
+/* What requests need of the configuration and would else make anew each time. Two virtual
+ * hosts may have the same names on different addresses; one that says nothing about
+ * caching has the main server's struct until it gets its own here. */
+static devcache_server_t *derive(apr_pool_t *p, server_rec *s)
+{
+    devcache_server_t *server = apr_pmemdup(p, devcache_conf_server(s), sizeof *server);
+    const server_addr_rec *addr = s->addrs;
+
+    server->identity = devcache_slice_str(apr_psprintf(
+        p, "%s %s:%d", s->server_hostname ? s->server_hostname : "-",
+        s->is_virtual && addr ? addr->virthost : "-", addr ? addr->host_port : 0));
+    server->device_vary = devcache_vary_outward(&server->vary, apr_table_make(p, 0), 1,
+                                                p);
+    ap_set_module_config(s->module_config, &devcache_module, server);
+    return server;
+}
+
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
@@ -252,7 +269,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         }
     }
     for (s = main_server; s && rv == OK; s = s->next) {
-        devcache_server_t *server = devcache_conf_server(s);
+        devcache_server_t *server = derive(pconf, s);
         rv = devcache_server_root(server) ? open_store(s, server, seen) : OK;
     }
     return rv;

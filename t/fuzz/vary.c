@@ -27,10 +27,10 @@ static void check_values(const char *spec, const char *value, apr_pool_t *p)
     apr_table_addn(request, "Foo", value);
     apr_table_addn(spaced, "accept-encoding", apr_pstrcat(p, " ", value, "\t", NULL));
     apr_table_addn(spaced, "foo", apr_pstrcat(p, "\t", value, "  ", NULL));
-    a = devcache_vary_values(&conf, "foo", value, value, request, p);
-    b = devcache_vary_values(&conf, "foo", value, value, spaced, p);
+    a = devcache_vary_values(&conf, "foo", devcache_slice_str(value), value, request, p);
+    b = devcache_vary_values(&conf, "foo", devcache_slice_str(value), value, spaced, p);
     must(devcache_slice_eq(a, b));
-    a = devcache_vary_values(&conf, spec, value, "pc", request, p);
+    a = devcache_vary_values(&conf, spec, devcache_slice_str(value), "pc", request, p);
     must(a.data && a.len >= 4);
 }
 

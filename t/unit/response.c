@@ -29,17 +29,21 @@ static devcache_response_t sample(apr_pool_t *p)
     return r;
 }
 
+static apr_status_t free_copy(void *copy)
+{
+    free(copy);
+    return APR_SUCCESS;
+}
+
 /* Decode bytes of their exact size on the heap. */
 static apr_status_t decode(const char *data, apr_size_t len, devcache_response_t *out,
                            apr_pool_t *p)
 {
     char *copy = malloc(len ? len : 1);
-    apr_status_t rv;
 
     memcpy(copy, data, len);
-    rv = devcache_response_decode(devcache_slice(copy, len), out, p);
-    free(copy);
-    return rv;
+    apr_pool_cleanup_register(p, copy, free_copy, apr_pool_cleanup_null);
+    return devcache_response_decode(devcache_slice(copy, len), out, p);
 }
 
 static int same_fields(const apr_table_t *a, const apr_table_t *b)
@@ -66,7 +70,6 @@ static void test_round_trip(apr_pool_t *p)
     is_int(got.status, 299, "status");
     is_str(got.reason, "Quite so", "reason");
     is_str(got.content_type, "text/html", "content type");
-    is_str(got.etag, "\"a\"", "etag");
     is_int(got.fresh.requested_at, r.fresh.requested_at, "requested");
     is_int(got.fresh.received_at, r.fresh.received_at, "received");
     is_int(got.fresh.initial_age, r.fresh.initial_age, "initial age");
@@ -80,7 +83,7 @@ static void test_round_trip(apr_pool_t *p)
     apr_table_clear(r.fields);
     bytes = devcache_response_encode(&r, p);
     is_int(decode(bytes.data, bytes.len, &got, p), APR_SUCCESS, "without fields");
-    ok(!got.reason && !got.content_type && !got.etag, "nothing is nothing");
+    ok(!got.reason && !got.content_type, "nothing is nothing");
     is_int(apr_table_elts(got.fields)->nelts, 0, "no fields");
 }
 

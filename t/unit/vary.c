@@ -155,9 +155,9 @@ static void test_spec_limits(apr_pool_t *p)
 static int share(const char *name, const char *a, const char *b, apr_pool_t *p)
 {
     const char *spec = apr_pstrdup(p, name);
-    devcache_slice_t x = devcache_vary_values(&plain, spec, "/", "pc",
+    devcache_slice_t x = devcache_vary_values(&plain, spec, devcache_slice_str("/"), "pc",
                                               lines_of(name, a, p), p);
-    devcache_slice_t y = devcache_vary_values(&plain, spec, "/", "pc",
+    devcache_slice_t y = devcache_vary_values(&plain, spec, devcache_slice_str("/"), "pc",
                                               lines_of(name, b, p), p);
     return devcache_slice_eq(x, y);
 }
@@ -215,24 +215,27 @@ static void test_values(apr_pool_t *p)
 
     apr_table_addn(request, "A", "1");
     apr_table_addn(request, "B", "1");
-    a = devcache_vary_values(&plain, "@device a", "/", "pc", request, p);
-    b = devcache_vary_values(&plain, "@device a", "/", "mobile", request, p);
+    a = devcache_vary_values(&plain, "@device a", devcache_slice_str("/"), "pc", request,
+                             p);
+    b = devcache_vary_values(&plain, "@device a", devcache_slice_str("/"), "mobile",
+                             request, p);
     ok(!devcache_slice_eq(a, b), "the class counts where the spec names it");
-    a = devcache_vary_values(&plain, "a", "/", "pc", request, p);
-    b = devcache_vary_values(&plain, "a", "/", "mobile", request, p);
+    a = devcache_vary_values(&plain, "a", devcache_slice_str("/"), "pc", request, p);
+    b = devcache_vary_values(&plain, "a", devcache_slice_str("/"), "mobile", request, p);
     ok(devcache_slice_eq(a, b), "and not where it does not");
-    b = devcache_vary_values(&plain, "b", "/", "pc", request, p);
+    b = devcache_vary_values(&plain, "b", devcache_slice_str("/"), "pc", request, p);
     ok(!devcache_slice_eq(a, b), "two specs with the same value differ");
-    b = devcache_vary_values(&plain, "a", "/?", "pc", request, p);
+    b = devcache_vary_values(&plain, "a", devcache_slice_str("/?"), "pc", request, p);
     ok(!devcache_slice_eq(a, b), "two targets differ");
-    a = devcache_vary_values(&plain, "a b", "/", "pc", request, p);
+    a = devcache_vary_values(&plain, "a b", devcache_slice_str("/"), "pc", request, p);
     apr_table_setn(request, "A", "1\x01\x01");
     apr_table_unset(request, "B");
-    b = devcache_vary_values(&plain, "a b", "/", "pc", request, p);
+    b = devcache_vary_values(&plain, "a b", devcache_slice_str("/"), "pc", request, p);
     ok(!devcache_slice_eq(a, b), "no value imitates a border");
-    a = devcache_vary_values(&split, "a", "/", "pc", request, p);
+    a = devcache_vary_values(&split, "a", devcache_slice_str("/"), "pc", request, p);
     ok(a.data == NULL, "a spec from before splitting is not used");
-    a = devcache_vary_values(&split, "@device", "/", "pc", request, p);
+    a = devcache_vary_values(&split, "@device", devcache_slice_str("/"), "pc", request,
+                             p);
     ok(a.data != NULL, "one with the class is");
 }
 
