@@ -70,6 +70,15 @@ int devcache_record_file_decode(const unsigned char in[DEVCACHE_FILE_HEADER],
     return devcache_get_uint(&sum, 8) == XXH3_64bits(in, SUM_AT);
 }
 
+apr_uint32_t devcache_record_file_foreign(const unsigned char in[DEVCACHE_FILE_HEADER])
+{
+    devcache_reader_t r = devcache_reader(devcache_slice(in, DEVCACHE_FILE_HEADER));
+    int ours = devcache_get_uint(&r, 8) == FILE_MAGIC;
+    apr_uint32_t version = (apr_uint32_t)devcache_get_uint(&r, 4);
+
+    return ours && version != FORMAT_VERSION ? version : 0;
+}
+
 apr_uint64_t devcache_record_body_sum(devcache_slice_t body)
 {
     return XXH3_64bits(body.data ? body.data : "", body.len);

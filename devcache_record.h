@@ -36,6 +36,12 @@ void devcache_record_file_encode(unsigned char out[DEVCACHE_FILE_HEADER],
 int devcache_record_file_decode(const unsigned char in[DEVCACHE_FILE_HEADER],
                                 devcache_file_header_t *h);
 
+/**
+ * The format version of a file that is ours but was written by another version of this
+ * module; 0 if it is not such a file.
+ */
+apr_uint32_t devcache_record_file_foreign(const unsigned char in[DEVCACHE_FILE_HEADER]);
+
 typedef enum devcache_record_kind_t {
     DEVCACHE_RECORD_OBJECT = 1,
     DEVCACHE_RECORD_TOMBSTONE = 2

@@ -547,26 +547,33 @@ apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_fil
                                          devcache_walk_t *w)
 {
     devcache_file_header_t header = {0};
+    apr_uint64_t size = 0;
     apr_status_t rv;
+    int fd;
 
+    rv = devcache_segment_open(s, file, &fd, &header, &size);
+    return rv == APR_SUCCESS ? devcache_segment_walk_over(w, fd, header.salt, size) : rv;
+}
+
+apr_status_t devcache_segment_walk_over(devcache_walk_t *w, int fd, apr_uint64_t salt,
+                                        apr_uint64_t size)
+{
     memset(w, 0, sizeof(*w));
-    rv = devcache_segment_open(s, file, &w->fd, &header, &w->size);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    w->salt = header.salt;
+    w->fd = fd;
+    w->salt = salt;
+    w->size = size;
     w->pos = DEVCACHE_FILE_HEADER;
     w->capacity = WALK_WINDOW;
     w->window = malloc(w->capacity);
     if (!w->window) {
-        close(w->fd);
+        close(fd);
         return APR_ENOMEM;
     }
     return APR_SUCCESS;
 }
 
-/* @a len bytes of the file from @a pos on, or NULL. */
-static const unsigned char *look(devcache_walk_t *w, apr_uint64_t pos, apr_size_t len)
+const unsigned char *devcache_segment_walk_look(devcache_walk_t *w, apr_uint64_t pos,
+                                                apr_size_t len)
 {
     ssize_t got;
 
@@ -592,14 +599,15 @@ int devcache_segment_walk_next(devcache_walk_t *w, devcache_record_t *rec)
 {
     while (w->pos + DEVCACHE_RECORD_FIXED <= w->size) {
         apr_uint64_t here = w->pos;
-        const unsigned char *p = look(w, here, DEVCACHE_RECORD_FIXED);
+        const unsigned char *p = devcache_segment_walk_look(w, here,
+                                                            DEVCACHE_RECORD_FIXED);
 
         if (!p) {
             return 0;
         }
         w->pos += DEVCACHE_RECORD_UNIT;
         if (devcache_record_peek(p, w->salt, rec) && rec->length <= w->size - here &&
-            (p = look(w, here, rec->head_len)) != NULL &&
+            (p = devcache_segment_walk_look(w, here, rec->head_len)) != NULL &&
             devcache_record_check_head(p, w->salt, here, rec)) {
             w->offset = here;
             w->pos = here + (rec->length + DEVCACHE_RECORD_UNIT - 1) /
@@ -608,6 +616,14 @@ int devcache_segment_walk_next(devcache_walk_t *w, devcache_record_t *rec)
         }
     }
     return 0;
+}
+
+int devcache_segment_walk_body(devcache_walk_t *w, devcache_record_t *rec)
+{
+    const unsigned char *p = devcache_segment_walk_look(w, w->offset, rec->length);
+
+    return p && devcache_record_check_head(p, w->salt, w->offset, rec) &&
+           devcache_record_check_body(p, rec);
 }
 
 void devcache_segment_walk_end(devcache_walk_t *w)

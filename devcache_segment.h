@@ -114,11 +114,31 @@ apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_fil
                                          devcache_walk_t *w);
 
 /**
+ * The same over a segment that the caller has opened and whose header he has verified.
+ * @param fd    for reading; closed by devcache_segment_walk_end(), on failure here
+ * @param size  of the file, bytes
+ */
+apr_status_t devcache_segment_walk_over(devcache_walk_t *w, int fd, apr_uint64_t salt,
+                                        apr_uint64_t size);
+
+/**
  * The next record whose head is whole; what is not a record is skipped.
  * @param rec  its slices are valid until the next call; the body is not read
  * @return 0 at the end
  */
 int devcache_segment_walk_next(devcache_walk_t *w, devcache_record_t *rec);
+
+/**
+ * Read and verify the inline body of the record just found.
+ * @param rec  its slices, the body's too, are valid until the next call
+ */
+int devcache_segment_walk_body(devcache_walk_t *w, devcache_record_t *rec);
+
+/** @a len bytes of the file from @a pos on, valid until the next call; NULL if there are
+ * not so many. */
+const unsigned char *devcache_segment_walk_look(devcache_walk_t *w, apr_uint64_t pos,
+                                                apr_size_t len);
+
 void devcache_segment_walk_end(devcache_walk_t *w);
 
 #endif

@@ -1,9 +1,12 @@
 #include "devcache_shared.h"
 
+#include <apr_errno.h>
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #define SHARED_MAGIC 0x3158444956454443ull /* "DCEVIDX1" */
@@ -95,14 +98,6 @@ apr_status_t devcache_shared_map(devcache_shared_t *sh, int fd,
     return APR_SUCCESS;
 }
 
-void devcache_shared_unmap(devcache_shared_t *sh)
-{
-    if (sh->head) {
-        munmap(sh->head, sh->len);
-        sh->head = NULL;
-    }
-}
-
 /* Another compiler or architecture must not read what this one has laid out. */
 static apr_uint32_t layout_of_build(void)
 {
@@ -127,6 +122,50 @@ static apr_uint64_t identity_sum(const devcache_shared_head_t *h)
 
     return XXH3_64bits((const char *)h + from,
                        offsetof(devcache_shared_head_t, sum) - from);
+}
+
+/* Limits of devcache_shared_plan(): what keeps sums of sizes from overflowing. */
+static int is_plausible(const devcache_geometry_t *g)
+{
+    return g->stripes > 0 && g->stripes <= 4096 && g->entries > 0 &&
+           g->entries <= 1u << 28 && g->buckets > 0 && g->buckets <= 1u << 20 &&
+           g->slots <= DEVCACHE_NO_SLOT && g->ghosts <= 1u << 24;
+}
+
+apr_status_t devcache_shared_map_readonly(devcache_shared_t *sh, int fd)
+{
+    devcache_shared_head_t head;
+    struct stat st;
+    void *base;
+
+    memset(sh, 0, sizeof(*sh));
+    if (fstat(fd, &st) != 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+        head.magic != SHARED_MAGIC) {
+        return APR_EGENERAL;
+    }
+    if (head.version != SHARED_VERSION || head.layout != layout_of_build()) {
+        return APR_ENOTIMPL;
+    }
+    if (head.sum != identity_sum(&head) || !is_plausible(&head.geometry) ||
+        (apr_size_t)st.st_size != devcache_shared_size(&head.geometry)) {
+        return APR_EGENERAL;
+    }
+    base = mmap(NULL, (apr_size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) {
+        return errno;
+    }
+    sh->g = head.geometry;
+    sh->len = (apr_size_t)st.st_size;
+    lay_out(sh, base, &sh->g);
+    return APR_SUCCESS;
+}
+
+void devcache_shared_unmap(devcache_shared_t *sh)
+{
+    if (sh->head) {
+        munmap(sh->head, sh->len);
+        sh->head = NULL;
+    }
 }
 
 int devcache_shared_valid(const devcache_shared_t *sh)

@@ -182,6 +182,14 @@ apr_status_t devcache_shared_map(devcache_shared_t *sh, int fd,
                                  const devcache_geometry_t *g);
 void devcache_shared_unmap(devcache_shared_t *sh);
 
+/**
+ * Map the file @a fd for reading only, by the geometry that it states itself: nothing in
+ * the mapping may be written, no lock there taken.
+ * @return APR_SUCCESS; APR_ENOTIMPL: an index, but of another version or build;
+ *         APR_EGENERAL: not a whole index
+ */
+apr_status_t devcache_shared_map_readonly(devcache_shared_t *sh, int fd);
+
 /** 1 if the mapping was made by this layout and geometry and made to the end. */
 int devcache_shared_valid(const devcache_shared_t *sh);
 

@@ -530,9 +530,9 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
 
 /* ---- statistics ----------------------------------------------------------- */
 
-void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out)
+void devcache_store_stats_of(const devcache_shared_t *sh, devcache_store_stats_t *out)
 {
-    const devcache_shared_head_t *h = s->sh.head;
+    const devcache_shared_head_t *h = sh->head;
     apr_uint64_t n[DEVCACHE_N_COUNTERS];
     int i;
 
@@ -540,10 +540,11 @@ void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out)
         n[i] = __atomic_load_n(&h->counters[i], __ATOMIC_RELAXED);
     }
     memset(out, 0, sizeof(*out));
-    devcache_slot_totals(&s->sh, &out->bytes, &out->segments);
-    out->size = s->sh.g.size;
-    out->objects = devcache_index_objects(&s->sh);
-    out->max_objects = (apr_uint64_t)s->sh.g.stripes * s->sh.g.entries;
+    out->bytes = __atomic_load_n(&h->used, __ATOMIC_RELAXED);
+    out->segments = __atomic_load_n(&h->files, __ATOMIC_RELAXED);
+    out->size = sh->g.size;
+    out->objects = devcache_index_objects(sh);
+    out->max_objects = (apr_uint64_t)sh->g.stripes * sh->g.entries;
     out->published = n[DEVCACHE_N_PUBLISHED];
     out->refreshed = n[DEVCACHE_N_REFRESHED];
     out->removed = n[DEVCACHE_N_REMOVED];
@@ -555,4 +556,10 @@ void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out)
     out->superseded = n[DEVCACHE_N_SUPERSEDED];
     out->rebuild_done = __atomic_load_n(&h->rebuild_done, __ATOMIC_RELAXED);
     out->rebuild_total = __atomic_load_n(&h->rebuild_total, __ATOMIC_RELAXED);
+}
+
+void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out)
+{
+    devcache_store_stats_of(&s->sh, out);
+    devcache_slot_totals(&s->sh, &out->bytes, &out->segments);
 }

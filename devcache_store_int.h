@@ -70,4 +70,8 @@ apr_status_t devcache_attach_index(devcache_store_t *s, const char **perror);
 void devcache_store_say(const devcache_store_t *s, int level, int tag, apr_status_t rv,
                         const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/** The statistics of an index, without any lock: bytes and segments may be of two
+ * instants. */
+void devcache_store_stats_of(const devcache_shared_t *sh, devcache_store_stats_t *out);
+
 #endif

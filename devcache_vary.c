@@ -329,6 +329,40 @@ devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const ch
     return devcache_slice(w.buf, w.len);
 }
 
+/* A value as a string; what is behind a NUL is not shown. */
+static const char *text_of(devcache_slice_t s, apr_pool_t *p)
+{
+    return s.data ? apr_pstrndup(p, s.data, s.len) : NULL;
+}
+
+int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_pool_t *p)
+{
+    devcache_reader_t r = devcache_reader(values);
+    const char *name;
+    int count = 0;
+
+    memset(out, 0, sizeof(*out));
+    out->values = apr_table_make(p, 4);
+    out->spec = text_of(devcache_get_slice(&r), p);
+    out->target = text_of(devcache_get_slice(&r), p);
+    if (r.bad || !out->spec || !out->target) {
+        return 0;
+    }
+    for (name = out->spec; *name && count < DEVCACHE_VARY_MAX_NAMES; count++) {
+        apr_size_t len = strcspn(name, " ");
+        const char *field = apr_pstrmemdup(p, name, len);
+        const char *value = text_of(devcache_get_slice(&r), p);
+
+        if (strcmp(field, DEVICE) == 0) {
+            out->device = value;
+        } else if (value) {
+            apr_table_setn(out->values, field, value);
+        }
+        name += len + (name[len] == ' ');
+    }
+    return !r.bad && r.pos == r.end;
+}
+
 /* --- weighted lists ------------------------------------------------------------------
  */
 

@@ -66,6 +66,18 @@ devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const ch
                                       devcache_slice_t target, const char *device,
                                       const apr_table_t *request, apr_pool_t *p);
 
+/** A stored variant, taken apart for people. Strings in the pool of the call. */
+typedef struct devcache_vary_said_t {
+    const char *spec;
+    const char *target;  /* as devcache_vary_values() was given it */
+    const char *device;  /* NULL: it does not depend on the device */
+    apr_table_t *values; /* the other names of the spec with their values; absent ones
+                          * are not there */
+} devcache_vary_said_t;
+
+/** The reverse of devcache_vary_values(). @return 0 if the bytes are not of that form */
+int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_pool_t *p);
+
 /**
  * The Vary that clients are shown for a response whose own lines are in @a response:
  * device header out, what clients send (User-Agent, hints, Cookie) in, names once, in
