@@ -17,7 +17,8 @@ CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \
          $(patsubst t/fuzz/%.c,replay-%,$(sort $(wildcard t/fuzz/*.c)))
 FUZZ  := $(patsubst t/fuzz/%.c,fuzz-%,$(sort $(wildcard t/fuzz/*.c)))
-TOOLS := $(patsubst tools/%.c,%,$(sort $(wildcard tools/*.c)))
+CTL   := $(sort $(wildcard tools/ctl_*.c))
+TOOLS := $(patsubst tools/%.c,%,$(filter-out $(CTL),$(sort $(wildcard tools/*.c))))
 BENCH := $(patsubst bench/%.c,%,$(sort $(wildcard bench/*.c)))
 
 # --- flags -----------------------------------------------------------------------------
@@ -109,7 +110,14 @@ $(BUILD)/bench-%: bench/%.c $(BUILD)/libdevcache.a
 $(BUILD)/bench-mod_null.so: bench/null/mod_null.c $(BUILD)/flags
 	$(Q)$(COMPILE) $(HTTPD_INC) $(DEPS) -shared -o $@ $<
 $(TOOLS:%=$(BUILD)/%): $(BUILD)/%: tools/%.c $(BUILD)/libdevcache.a
-	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $< $(BUILD)/libdevcache.a $(LIBS)
+	$(Q)$(COMPILE) -I. $(DEPS) -o $@ $(filter-out %.a,$^) $(BUILD)/libdevcache.a \
+	    $(LIBS) $(TOOL_LIBS)
+
+# devcachectl is made of several files, and speaks HTTP and JSON by libraries.
+$(BUILD)/devcachectl: $(CTL:tools/%.c=$(BUILD)/obj/%.o)
+$(BUILD)/devcachectl: private TOOL_LIBS = $(shell curl-config --libs) -ljansson -lm
+$(BUILD)/obj/ctl_%.o: tools/ctl_%.c $(BUILD)/flags
+	$(Q)$(COMPILE) -I. $(DEPS) -c -o $@ $<
 
 # Another compiler or other flags rebuild everything.
 $(BUILD)/flags: FORCE
@@ -170,7 +178,7 @@ compare-%: all bench-programs
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) bench/run $*
 
 # --- lint ------------------------------------------------------------------------------
-C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c bench/*/*.c tools/*.c)
+C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c bench/*/*.c tools/*.[ch])
 LINT    = lint-format lint-cppcheck lint-tidy lint-analyzer
 have    = @if command -v $1 >/dev/null; then echo "$2"; $2; else echo "$1: not here"; fi
 
@@ -205,10 +213,12 @@ MODS     := $(wildcard /etc/apache2/mods-available)
 CONFDIR  ?= $(or $(MODS),$(SYSCONFDIR)/extra)
 conf     := $(DESTDIR)$(CONFDIR)/devcache.conf
 load     := $(DESTDIR)$(CONFDIR)/devcache.load
+BINDIR   ?= /usr/local/sbin
 
-install: $(BUILD)/mod_devcache.so       ## DESTDIR= CONFDIR=; enables nothing
-	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(CONFDIR)
-	install -m 644 $< $(DESTDIR)$(LIBEXECDIR)/
+install: all                            ## DESTDIR= CONFDIR= BINDIR=; enables nothing
+	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(CONFDIR) $(DESTDIR)$(BINDIR)
+	install -m 755 $(BUILD)/devcachectl $(DESTDIR)$(BINDIR)/
+	install -m 644 $(BUILD)/mod_devcache.so $(DESTDIR)$(LIBEXECDIR)/
 	sed 's|/usr/lib/apache2/modules|$(LIBEXECDIR)|' conf/devcache.load >$(load)
 	@if [ -e $(conf) ] && ! cmp -s conf/devcache.conf $(conf); then \
 	    install -m 644 conf/devcache.conf $(conf).dist; \
@@ -218,7 +228,8 @@ install: $(BUILD)/mod_devcache.so       ## DESTDIR= CONFDIR=; enables nothing
 	    $(conf) in httpd.conf)."
 
 uninstall:                              ## what install has put there, unless changed
-	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_devcache.so $(load) $(conf).dist
+	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_devcache.so $(load) $(conf).dist \
+	    $(DESTDIR)$(BINDIR)/devcachectl
 	@if cmp -s conf/devcache.conf $(conf); then rm -f $(conf); fi
 
 clean:                                  ## remove what was built

@@ -9,7 +9,7 @@
 set -euo pipefail
 
 build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-dev
-       libxxhash-dev"
+       libxxhash-dev libcurl4-openssl-dev libjansson-dev"
 demo="$build apache2-bin"
 test="$demo curl"
 lint="$build cppcheck clang-tidy clang-format"
@@ -23,7 +23,8 @@ esac
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     # Elsewhere the names differ, so look for what the packages bring.
-    for tool in gcc make perl prove apxs apr-1-config apu-1-config pcre2-config; do
+    for tool in gcc make perl prove apxs apr-1-config apu-1-config pcre2-config \
+            curl-config; do
         command -v "$tool" >/dev/null || lacking="${lacking:-} $tool"
     done
     [[ -z ${lacking:-} ]] && exit 0

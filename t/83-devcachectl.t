@@ -1,0 +1,277 @@
+# t/83-devcachectl.t. The administrator's tool: what it says of a cache and of a server, that
+# it changes nothing there, that it finds every kind of damage, and what it refuses.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Digest::SHA;
+use Test::More;
+use DevCache::Ctl;
+use DevCache::Httpd;
+use DevCache::Load qw(body_of);
+use DevCache::Test;
+
+my $t = DevCache::Test->start(<<'CONF');
+DevCacheSize 8M
+DevCacheSegmentSize 256K
+<Location "/">
+    DevCache On
+</Location>
+<Location "/all/">
+    DevCacheVaryDevice Off
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+my $auto = $t->origin_auto(sub {
+    my $request = shift;
+    my $class = $request->header('X-Device-Type');
+    my %fields = ('Cache-Control' => 'max-age=600', 'X-Odd' => "caf\xe9 \x9b2J");
+    $fields{Vary} = 'Cookie' if $request->{target} =~ /cookie/;
+    return (200, \%fields, $request->{target} =~ m{/big} ? body_of('big', 60_000)
+                                                         : "the $class page\n");
+});
+my $root = $t->root;
+my $base = 'http://127.0.0.1:' . $t->port;
+my $status = 'http://127.0.0.1:' . $t->port('STATUS_PORT') . '/';
+
+# Once there is an order to what is stored and what is not.
+sub store {
+    my ($n, @requests) = @_;
+    my $had = $t->counters->{stored};
+    $t->get(@$_)->{status} == 200 or die "@$_\n" for @requests;
+    $t->wait_counter(stored => $had + $n);
+}
+store(7, ['/page', 'User-Agent' => PC], ['/page', 'User-Agent' => TABLET],
+      ['/page', 'User-Agent' => PHONE], ['/all/page?a=1&b=%20'], ['/all/big'],
+      ['/all/caf%c3%a9'], ['/all/cookie', 'Cookie' => 'session=topsecret']);
+$t->get('/page', 'User-Agent' => PHONE) for 1 .. 2;
+
+# --- refusals -------------------------------------------------------------------------
+
+for ([], ['polish'], ['ls', '--polish'], ['ls', '-x'], ['ls', '--root'], ['ls', 'a', 'b'],
+     ['show'], ['ls', '--url', $status], ['ls', '--once'], ['verify', 'x'],
+     ['show', 'page', '--root', $root]) {
+    my $ran = ctl(@$_);
+    is $ran->{exit}, 2, "exit code 2: devcachectl @$_";
+    like $ran->{err}, @$_ ? qr/^devcachectl.*: .*\n\z/ : qr/^usage: /, '  and a sentence';
+    is $ran->{out}, '', '  and nothing else';
+}
+my $help = ctl('--help');
+is $help->{exit}, 0, '--help';
+my @verbs = $help->{out} =~ /^  devcachectl (\w+)/mg;
+cmp_ok scalar @verbs, '>=', 4, '  names the verbs';
+for (@verbs) {
+    my $ran = ctl($_, '--help');
+    is $ran->{exit}, 0, "$_ --help";
+    like $ran->{out}, qr/^usage: devcachectl $_ .*--json/s, '  says how to use it';
+}
+
+# --- ls -------------------------------------------------------------------------------
+
+my $ls = ctl('ls', '--root', $root);
+is $ls->{exit}, 0, 'ls';
+is $ls->{err}, '', '  silently';
+my @lines = split /\n/, $ls->{out};
+is scalar @lines, 8, '  a head and seven objects';
+like $lines[0], qr/^class +status +size +age +ttl +hits +url$/, '  the head';
+my ($phone) = grep { /^mobile / } @lines;
+like $phone, qr{^mobile +200 +16 +\d+s +(?:59\d|10m|9m)\S* +[1-3]\+? +\Q$base\E/page$},
+    '  the phone\'s page';
+is scalar(grep { /^- / } @lines), 4, '  four that are for all devices';
+like $ls->{out}, qr{\Q$base\E/all/caf%C3%A9$}m, '  bytes beyond ASCII are escaped';
+
+my $all = ctl_json('ls', '--root', $root, "$base/page");
+is join(' ', sort map { $_->{class} } @$all), 'mobile pc tablet', 'ls --json with a prefix';
+is_deeply [sort keys %{ $all->[0] }],
+    [qw(age class hits live size status ttl url)], '  what it tells of each';
+is_deeply ctl_json('ls', '--root', $root, 'http://nobody'), [], '  nothing by that prefix';
+
+# --- show -----------------------------------------------------------------------------
+
+my $show = ctl('show', "$base/page", '--root', $root);
+is $show->{exit}, 0, 'show';
+is scalar(() = $show->{out} =~ /^  class +(?:pc|tablet|mobile)$/mg), 3, '  three variants';
+like $show->{out}, qr/^    Cache-Control: max-age=600$/m, '  a stored header';
+like $show->{out}, qr/^    X-Odd: caf\\xe9 \\x9b2J$/m, '  nothing that moves the cursor';
+my $one = ctl_json('show', "$base/all/page?a=1&b=%20", '--root', $root);
+is scalar @$one, 1, 'show --json of a URL with a query';
+is $one->[0]{status}, 200, '  its status';
+cmp_ok abs($one->[0]{stored_at} - time), '<', 100, '  when it was stored';
+my ($cc) = grep { $_->{name} eq 'Cache-Control' } @{ $one->[0]{headers} };
+is $cc->{value}, 'max-age=600', '  its headers';
+is ctl('show', "$base/all/caf%c3%a9", '--root', $root)->{exit}, 0, 'show of an escaped URL';
+my $secret = ctl('show', "$base/all/cookie", '--root', $root);
+like $secret->{out}, qr/^ +cookie: \(present\)$/m, 'show does not tell a cookie';
+unlike $secret->{out}, qr/topsecret/, '  anywhere';
+my $none = ctl('show', "$base/nothing", '--root', $root);
+is $none->{exit}, 1, 'show of what is not there';
+like $none->{err}, qr{nothing is stored for \Q$base\E/nothing}, '  says so';
+
+# --- stats ----------------------------------------------------------------------------
+
+my $stats = ctl('stats', '--url', $status);
+like $stats->{out}, qr/^stored +7$/m, 'stats of the server';
+my $numbers = ctl_json('stats', '--url', $status);
+is $numbers->{store_objects}, 7, '  as JSON';
+my $from_index = ctl_json('stats', '--root', $root);
+is $from_index->{$_}, $numbers->{$_}, "  $_ from the directory"
+    for qw(store_objects store_bytes store_size store_published store_files);
+my $not_status = ctl('stats', '--url', "$base/all/page");
+is $not_status->{exit}, 1, 'stats from another page';
+like $not_status->{err}, qr/not a devcache-status page/, '  says so';
+is ctl('stats', '--url', 'http://127.0.0.1:9/')->{exit}, 1, 'stats from nowhere';
+is ctl('stats', '--url', 'file:///etc/passwd')->{exit}, 1, 'only by HTTP';
+
+# --- beside a server that works -----------------------------------------------------------
+
+my $n = 0;
+my $load = DevCache::Load->start($t->port,
+    next => sub { return ('/all/' . int(rand 4000) . ($n++ % 20 ? '' : '/big')) },
+    check => sub { return $_[1]{status} == 200 ? undef : "status $_[1]{status}" });
+for (1 .. 6) {
+    $load->wait_answers(300);
+    my $ran = ctl('verify', '--root', $root);
+    is $ran->{exit}, 0, 'verify while it stores and evicts' or diag $ran->{out}, $ran->{err};
+    is ctl('ls', '--root', $root)->{exit}, 0, '  and ls';
+}
+my $sum = $load->stop;
+is_deeply $sum->{wrong}, [], 'the server was not disturbed';
+is $t->counters->{store_damaged}, 0, '  and nothing was damaged';
+
+# --- a stopped server -----------------------------------------------------------------
+
+store(1, ['/all/last']);
+is $t->stop, 0, 'the server is stopped';
+
+# What could be changed of each file: its times first, as reading the bytes changes them.
+my @files = ($root, sort glob "$root/*");
+sub times_of { return [map { my @stat = lstat; "$_ @stat[2 .. 5, 7 .. 10]" } @files] }
+sub bytes_of { return [map { -d ? () : Digest::SHA->new->addfile($_, 'b')->hexdigest } @files] }
+my $bytes = bytes_of();
+utime 1, 1, @files;
+my $times = times_of();
+my $verify = ctl('verify', '--root', $root);
+ctl(@$_, '--root', $root) for ['ls'], ['show', "$base/page"], ['stats'];
+is_deeply times_of(), $times, 'not even an access time of a stopped server\'s files changes';
+is_deeply bytes_of(), $bytes, '  nor a byte of them';
+is_deeply [$root, sort glob "$root/*"], \@files, '  and there is no new one';
+is $verify->{exit}, 0, 'verify of a stopped server\'s directory';
+like $verify->{out}, qr/^\d+ segments, \S+: \d+ objects \(\d+ in use\), \d+ removals, 0 writes not finished, 0 damaged$/m, '  in one line';
+like $verify->{err}, qr/\Averify: .*verify: 100%\n\z/s, '  with lines of progress';
+my $drawn = ctl_tty('verify', '--root', $root);
+like $drawn->{out}, qr/\rverify \[#+\] 100%/, '  with a bar on a terminal';
+
+SKIP: {
+    skip 'needs root', 2 if $>;
+    my ($uid, $gid) = (getpwnam +(DevCache::Httpd::children_run_as())[0])[2, 3];
+    my $ran = ctl_as($uid, $gid, 'verify', '--root', $root);
+    skip 'needs root', 2 if $ran->{exit} == 127;   # the owner cannot reach the program
+    is $ran->{exit}, 0, 'as the owner' or diag $ran->{err};
+    my $stranger = ctl_as(65534, 65534, 'ls', '--root', $root);
+    is $stranger->{exit}, 2, 'as somebody else it is refused';
+}
+
+# --- damage ---------------------------------------------------------------------------
+
+sub bytes {
+    my $path = shift;
+    open my $in, '<:raw', $path or die "$path: $!\n";
+    local $/;
+    return scalar <$in>;
+}
+sub set_bytes {
+    my ($path, $bytes) = @_;
+    open my $out, '+<:raw', $path or die "$path: $!\n";
+    truncate $out, length $bytes;
+    print {$out} $bytes;
+    close $out or die;
+}
+
+# Damage, see what verify says, repair.
+sub damaged {
+    my ($what, $path, $change, $like) = @_;
+    my $good = bytes($path);
+    my $bad = $good;
+    $change->($bad);
+    set_bytes($path, $bad);
+    my $ran = ctl('verify', '--root', $root);
+    is $ran->{exit}, 1, "damage: $what" or diag $ran->{out}, $ran->{err};
+    like $ran->{out}, $like, '  is told';
+    set_bytes($path, $good);
+}
+my $last = ctl_json('show', "$base/all/last", '--root', $root)->[0];
+my ($seg, $at) = ("$root/$last->{file}", $last->{offset});
+my $body = index bytes($seg), "the ", $at;
+damaged('a byte of a body', $seg, sub { substr($_[0], $body, 1) ^= "\1" },
+        qr{^\Q$last->{file}\E: damaged at $at, .*in use: .*body differs: \Q$base\E/all/last$}m);
+damaged('a byte of a head', $seg, sub { substr($_[0], $at + 70, 1) ^= "\1" },
+        qr{damaged at $at, .*in use: .* not a whole record$}m);
+damaged('a byte of a magic', $seg, sub { substr($_[0], $at, 1) ^= "\1" },
+        qr{damaged at $at, .*in use}m);
+damaged('zeros', $seg, sub { substr($_[0], $at, 96) = "\0" x 96 }, qr{damaged at $at, .*in use}m);
+damaged('a segment cut short', $seg, sub { substr($_[0], $at + 10) = '' }, qr{damaged at $at, .*in use}m);
+damaged('a segment\'s header', $seg, sub { substr($_[0], 20, 1) ^= "\1" }, qr{damaged at 0, .*header is damaged}m);
+my ($big) = grep { $_->{size} == 60_000 } @{ ctl_json('ls', '--root', $root) };
+my $file = ctl_json('show', $big->{url}, '--root', $root)->[0]{body_file};
+damaged('a large body cut short', "$root/$file", sub { substr($_[0], 5000) = '' }, qr{body is short});
+damaged('a large body\'s header', "$root/$file", sub { substr($_[0], 9, 1) ^= "\1" }, qr{body is damaged});
+
+sub moved_away {
+    my ($what, $path, $in_its_place, $like) = @_;
+    rename $path, "$root/../aside" or die;
+    $in_its_place->($path);
+    my $ran = ctl('verify', '--root', $root, '--json');
+    is $ran->{exit}, 1, "damage: $what" or diag $ran->{err};
+    like $ran->{out}, $like, '  is told';
+    unlink $path;
+    rename "$root/../aside", $path or die;
+}
+moved_away('a missing segment', $seg, sub { }, qr/the file is missing/);
+moved_away('a missing body', "$root/$file", sub { }, qr/file of its body is missing/);
+moved_away('a symbolic link', $seg, sub { symlink "$root/../aside", $_[0] }, qr/symbolic link/);
+moved_away('a second name', $seg, sub { link "$root/../aside", $_[0] }, qr/second name/);
+is ctl('verify', '--root', $root)->{exit}, 0, 'all repaired';
+
+# Bytes that nothing leads to, at the end of a head: a writer was killed.
+my $whole = bytes($seg);
+set_bytes($seg, $whole . substr($whole, $at, 100));
+like ctl('verify', '--root', $root)->{out}, qr/ 1 writes not finished, 0 damaged$/m,
+    'a write cut off is not damage';
+set_bytes($seg, $whole);
+
+# --- other directories ----------------------------------------------------------------
+
+my $index = bytes("$root/index");
+set_bytes("$root/index", substr($index, 0, 8) . "\x63" . substr $index, 9);
+for (['ls'], ['verify'], ['stats'], ['show', "$base/page"]) {
+    my $ran = ctl(@$_, '--root', $root);
+    is $ran->{exit}, 2, "an index of another version: @$_";
+    like $ran->{err}, qr/another version/, '  says so';
+}
+unlink "$root/index";
+my $lost = ctl('ls', '--root', $root);
+is $lost->{exit}, 0, 'without an index ls works';
+like $lost->{err}, qr/there is no index/, '  and says what that means';
+like $lost->{out}, qr{\Q$base\E/all/last$}m, '  it lists the records';
+is ctl('verify', '--root', $root)->{exit}, 0, '  so does verify';
+is ctl('stats', '--root', $root)->{exit}, 1, '  stats has nothing to tell';
+for my $path (glob "$root/{seg,body}-*") {
+    my $bytes = bytes($path);
+    substr($bytes, 8, 1) = "\x63";
+    set_bytes($path, $bytes);
+}
+my $foreign = ctl('ls', '--root', $root);
+is $foreign->{exit}, 2, 'segments of another version';
+like $foreign->{err}, qr/another version/, '  are told';
+unlink glob "$root/*";
+for ([$root, qr/is not a cache/], ['/etc', qr/is not a cache/], ["$root/x", qr/cannot be opened/],
+     ['/etc/passwd', qr/cannot be opened/]) {
+    my $ran = ctl('verify', '--root', $_->[0]);
+    is $ran->{exit}, 2, "verify of $_->[0]";
+    like $ran->{err}, $_->[1], '  says what it is';
+}
+is_deeply [glob "$root/*"], [], 'nothing was made there';
+
+$t->start_again;
+$t->finish;
+done_testing;

@@ -1,0 +1,113 @@
+/**
+ * @file ctl.h
+ * What the files of devcachectl share.
+ *
+ * devcachectl.c  verbs, options, help
+ * ctl_dir.c      ls, show and verify: a cache's directory
+ * ctl_stats.c    stats and top
+ * ctl_explain.c  explain
+ * ctl_out.c      how things are printed
+ * ctl_http.c     requests, by libcurl
+ */
+#ifndef CTL_H
+#define CTL_H
+
+#include <stdio.h>
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <curl/curl.h>
+#include <jansson.h>
+#include "../devcache_bytes.h"
+#include "../devcache_json.h"
+
+/* Exit codes. */
+#define CTL_OK 0
+#define CTL_FAILED 1 /* damage was found, or something could not be done */
+#define CTL_WRONG 2  /* the command line, or what it names, is not to be worked with */
+
+/** The command line. */
+typedef struct ctl_t {
+    apr_pool_t *pool;
+    const char *verb;
+    int argc; /* arguments behind verb and options */
+    char **argv;
+    int json;
+    int once;
+    const char *root;            /* NULL: not given */
+    const char *url;             /* of the status page */
+    const char *agent;           /* NULL: not given */
+    apr_array_header_t *headers; /* const char *: "Name: value" */
+} ctl_t;
+
+/* The verbs; each returns an exit code. */
+int ctl_ls(ctl_t *c);
+int ctl_show(ctl_t *c);
+int ctl_verify(ctl_t *c);
+int ctl_stats(ctl_t *c);
+
+/* ---- ctl_out.c ------------------------------------------------------------------------
+ */
+
+/** Say what is wrong, with the verb's name before it. @return CTL_FAILED */
+int ctl_fail(const ctl_t *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** The same for what the caller must change. @return CTL_WRONG */
+int ctl_wrong(const ctl_t *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** A writer of JSON to standard output. */
+void ctl_json_begin(devcache_json_t *j);
+
+/** Print bytes so that no terminal takes them for a command: \xNN for all but ASCII. */
+void ctl_print(FILE *to, devcache_slice_t s);
+void ctl_print_str(FILE *to, const char *s);
+
+/* "1.5M", "12m", "2026-11-23 03:12:11 UTC", in @a p. */
+const char *ctl_bytes(apr_uint64_t bytes, apr_pool_t *p);
+const char *ctl_duration(apr_int64_t seconds, apr_pool_t *p);
+const char *ctl_instant(apr_time_t t, apr_pool_t *p);
+
+/** A progress bar on a terminal, a line for each tenth otherwise; on standard error. */
+typedef struct ctl_progress_t {
+    const char *what;
+    apr_uint64_t total;
+    apr_uint64_t done;
+    apr_time_t drawn; /* when the bar was drawn last */
+    int tenth;        /* last one said */
+    int bar;
+} ctl_progress_t;
+
+void ctl_progress_begin(ctl_progress_t *g, const char *what, apr_uint64_t total);
+void ctl_progress_step(ctl_progress_t *g, apr_uint64_t done);
+void ctl_progress_end(ctl_progress_t *g);
+
+/** Clear the bar, so that a line can be printed; it is drawn again by the next step. */
+void ctl_progress_hide(ctl_progress_t *g);
+
+/* ---- ctl_http.c -----------------------------------------------------------------------
+ */
+
+typedef struct ctl_answer_t {
+    long status; /* 0: there was no answer */
+    apr_table_t *headers;
+    char *body; /* NUL-terminated; at most CTL_BODY_MAX bytes are taken */
+    apr_size_t len;
+} ctl_answer_t;
+
+#define CTL_BODY_MAX (16u << 20)
+
+/**
+ * GET a page of the server, at most ten seconds long, without any proxy.
+ * @return NULL and *out, or why there is no answer, in the pool
+ */
+const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out);
+
+/* ---- ctl_stats.c ----------------------------------------------------------------------
+ */
+
+/**
+ * The numbers of the status page c->url, by name, as text.
+ * @return NULL, or why there are none
+ */
+const char *ctl_numbers(ctl_t *c, apr_table_t *numbers);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * Requests of devcachectl: a thin layer over libcurl.
+ *
+ * The server is asked directly, whatever proxy the environment names: its answers are
+ * about this server, and its status page is often for localhost only.
+ */
+#include "ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#define CONNECT_SECONDS 5L
+#define ANSWER_SECONDS 10L
+
+typedef struct taking_t {
+    ctl_answer_t *out;
+    apr_size_t room;
+    apr_pool_t *p;
+} taking_t;
+
+static size_t take_body(char *data, size_t size, size_t n, void *baton)
+{
+    taking_t *t = baton;
+    size_t len = size * n;
+
+    if (len > CTL_BODY_MAX - t->out->len) {
+        return 0;
+    }
+    if (t->out->len + len >= t->room) {
+        apr_size_t room = (t->out->len + len) * 2 + 4096;
+        char *larger = apr_palloc(t->p, room);
+
+        memcpy(larger, t->out->body, t->out->len);
+        t->out->body = larger;
+        t->room = room;
+    }
+    memcpy(t->out->body + t->out->len, data, len);
+    t->out->len += len;
+    t->out->body[t->out->len] = '\0';
+    return len;
+}
+
+static size_t take_header(char *data, size_t size, size_t n, void *baton)
+{
+    taking_t *t = baton;
+    size_t len = size * n;
+    char *line = apr_pstrmemdup(t->p, data, len);
+    char *colon = strchr(line, ':');
+
+    if (!strncmp(line, "HTTP/", 5)) {
+        apr_table_clear(t->out->headers); /* another answer begins, after a 1xx */
+    } else if (colon) {
+        *colon++ = '\0';
+        colon += strspn(colon, " \t");
+        colon[strcspn(colon, "\r\n")] = '\0';
+        apr_table_add(t->out->headers, line, colon);
+    }
+    return len;
+}
+
+const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
+{
+    CURL *curl = curl_easy_init();
+    char error[CURL_ERROR_SIZE] = "";
+    taking_t t = {out, 0, c->pool};
+    CURLcode rc;
+
+    memset(out, 0, sizeof(*out));
+    out->body = apr_pstrdup(c->pool, "");
+    out->headers = apr_table_make(c->pool, 8);
+    if (!curl) {
+        return "libcurl does not start";
+    }
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "devcachectl");
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &t);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &t);
+    rc = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->status);
+    curl_easy_cleanup(curl);
+    if (rc != CURLE_OK) {
+        return apr_psprintf(c->pool, "%s: %s", url,
+                            *error ? error : curl_easy_strerror(rc));
+    }
+    return NULL;
+}

@@ -1,0 +1,238 @@
+/*
+ * devcachectl: look at a cache, and work it.
+ *
+ * A verb is a row of the table below: its options, its arguments, its help and the
+ * function that does it. An option that a verb does not know is refused, whatever other
+ * verbs do with it.
+ */
+#include "ctl.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+#include <apr_strings.h>
+
+#define DEFAULT_ROOT "/var/cache/apache2/devcache"
+#define DEFAULT_URL "http://127.0.0.1/devcache-status"
+
+typedef struct verb_t {
+    const char *name;
+    const char *options; /* letters of what it takes, besides -j and -h */
+    int min, max;        /* arguments */
+    int needs_root;      /* else --root is optional */
+    int (*run)(ctl_t *c);
+    const char *synopsis;
+    const char *help;
+} verb_t;
+
+static const struct option options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"json", no_argument, NULL, 'j'},
+    {"root", required_argument, NULL, 'r'},
+    {"url", required_argument, NULL, 'u'},
+    {NULL, 0, NULL, 0},
+};
+
+/* One line each, in the order of the table above. */
+static const struct {
+    int letter;
+    const char *text;
+} option_help[] = {
+    {'r',
+     "  -r, --root DIR   the cache's directory (DevCacheRoot); DEVCACHE_ROOT in the\n"
+     "                   environment, else " DEFAULT_ROOT "\n"},
+    {'u', "  -u, --url URL    the server's status page; DEVCACHE_STATUS_URL in the\n"
+          "                   environment, else " DEFAULT_URL "\n"},
+    {'j', "  -j, --json       print JSON\n"},
+    {'h', "  -h, --help       print this\n"},
+};
+
+static const verb_t verbs[] = {
+    {"stats", "ru", 0, 0, 0, ctl_stats, "[--url URL | --root DIR]",
+     "Prints the counters of a running server, or what the index in a directory has of\n"
+     "them: those whose names begin with store_.\n"},
+    {"ls", "r", 0, 1, 1, ctl_ls, "[PREFIX]",
+     "Lists what is stored, one variant a line: device class, status, bytes of the "
+     "body,\n"
+     "age, time it is still fresh for (negative: stale since), hits and URL. PREFIX is\n"
+     "compared with the URL as it is printed. Hits are those that eviction goes by: "
+     "they\n"
+     "are counted up to 3, and less when the object is moved to another segment.\n"},
+    {"show", "r", 1, 1, 1, ctl_show, "URL",
+     "Shows every stored variant of a URL with its times and its stored headers. Ends\n"
+     "with 1 if there is none.\n"},
+    {"verify", "r", 0, 0, 1, ctl_verify, "",
+     "Reads every record and verifies its checksums, those of bodies too (a body in a\n"
+     "file of its own has none: that its file is whole and the right one is verified).\n"
+     "Ends with 1 if something is damaged. A server that uses the directory is not\n"
+     "disturbed: it meets damage by itself when it reads the object, forgets that and\n"
+     "asks the origin.\n"},
+};
+
+#define VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static void general_help(FILE *to)
+{
+    apr_size_t i;
+
+    fputs("usage: devcachectl VERB [options] [arguments]\n"
+          "Looks at a cache of mod_devcache, and works it.\n\n",
+          to);
+    for (i = 0; i < VERBS; i++) {
+        fprintf(to, "  devcachectl %s %s\n", verbs[i].name, verbs[i].synopsis);
+    }
+    fputs("\n'devcachectl VERB --help' tells more. Ends with 0, with 1 if something is "
+          "damaged or\ncould not be done, with 2 if the command line or what it names is "
+          "wrong.\n",
+          to);
+}
+
+static void verb_help(const verb_t *v)
+{
+    apr_size_t i;
+
+    printf("usage: devcachectl %s [options] %s\n%s\n", v->name, v->synopsis, v->help);
+    for (i = 0; i < sizeof(option_help) / sizeof(*option_help); i++) {
+        int letter = option_help[i].letter;
+
+        if (strchr("jh", letter) || strchr(v->options, letter)) {
+            fputs(option_help[i].text, stdout);
+        }
+    }
+}
+
+static const verb_t *find_verb(const char *name)
+{
+    apr_size_t i;
+
+    for (i = 0; i < VERBS; i++) {
+        if (!strcmp(verbs[i].name, name)) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+/* Do as the option says. @return -1 to go on, else the exit code */
+static int take_option(ctl_t *c, const verb_t *v, int letter, const char *word)
+{
+    if (letter == '?' || letter == ':') {
+        return ctl_wrong(c,
+                         letter == ':' ? "the option %s needs a value"
+                                       : "there is no option %s; try --help",
+                         word);
+    }
+    if (letter == 'h') {
+        verb_help(v);
+        return CTL_OK;
+    }
+    if (letter == 'j') {
+        c->json = 1;
+        return -1;
+    }
+    if (!strchr(v->options, letter)) {
+        return ctl_wrong(c, "%s is not an option of this verb; try --help", word);
+    }
+    switch (letter) {
+    case 'r':
+        c->root = optarg;
+        break;
+    default:
+        c->url = optarg;
+        break;
+    }
+    return -1;
+}
+
+static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
+{
+    int letter, rv;
+
+    opterr = 0;
+    optind = 1;
+    for (;;) {
+        const char *word = argv[optind < argc ? optind : argc - 1];
+
+        letter = getopt_long(argc, argv, ":hjr:u:", options, NULL);
+        if (letter == -1) {
+            break;
+        }
+        /* A mere letter in a bundle is named by itself. */
+        if (letter == '?' && optopt && word[0] == '-' && word[1] != '-') {
+            word = apr_psprintf(c->pool, "-%c", optopt);
+        }
+        if ((rv = take_option(c, v, letter, word)) >= 0) {
+            return rv;
+        }
+    }
+    c->argc = argc - optind;
+    c->argv = argv + optind;
+    if (c->argc < v->min || c->argc > v->max) {
+        return ctl_wrong(c, "there is %s; usage: devcachectl %s %s",
+                         c->argc < v->min ? "one argument too few"
+                                          : "one argument too many",
+                         v->name, v->synopsis);
+    }
+    return -1;
+}
+
+static void set_defaults(ctl_t *c, const verb_t *v)
+{
+    const char *root = getenv("DEVCACHE_ROOT");
+    const char *url = getenv("DEVCACHE_STATUS_URL");
+
+    if (!c->root && v->needs_root) {
+        c->root = root && *root ? root : DEFAULT_ROOT;
+    }
+    if (!c->url) {
+        c->url = url && *url ? url : DEFAULT_URL;
+    }
+}
+
+static int run(ctl_t *c, const verb_t *v, int argc, char **argv)
+{
+    int rv = parse(c, v, argc, argv);
+
+    if (rv >= 0) {
+        return rv;
+    }
+    set_defaults(c, v);
+    rv = v->run(c);
+    if ((fflush(stdout) || ferror(stdout)) && rv == CTL_OK) {
+        rv = ctl_fail(c, "cannot write the answer");
+    }
+    return rv;
+}
+
+int main(int argc, char **argv)
+{
+    ctl_t c = {0};
+    const verb_t *v;
+    int rv;
+
+    if (argc < 2) {
+        general_help(stderr);
+        return CTL_WRONG;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        general_help(stdout);
+        return CTL_OK;
+    }
+    v = find_verb(argv[1]);
+    if (!v) {
+        fprintf(stderr, "devcachectl: there is no verb '%s'; try 'devcachectl --help'\n",
+                argv[1]);
+        return CTL_WRONG;
+    }
+    if (apr_initialize() != APR_SUCCESS ||
+        apr_pool_create(&c.pool, NULL) != APR_SUCCESS) {
+        fputs("devcachectl: APR does not start; is there memory left?\n", stderr);
+        return CTL_FAILED;
+    }
+    c.verb = v->name;
+    rv = run(&c, v, argc - 1, argv + 1);
+    apr_terminate();
+    return rv;
+}
