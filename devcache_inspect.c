@@ -228,7 +228,10 @@ static apr_status_t take_snapshot(devcache_inspect_t *in)
     apr_size_t i;
 
     in->live = malloc(room * sizeof(placed_t));
-    for (i = 0; in->live && i < all; i++) {
+    if (!in->live) {
+        return APR_ENOMEM;
+    }
+    for (i = 0; i < all; i++) {
         placed_t one = placed(&in->sh, i);
 
         if (one.serial == 0) {
@@ -243,9 +246,6 @@ static apr_status_t take_snapshot(devcache_inspect_t *in)
             in->live = larger;
         }
         in->live[in->n_live++] = one;
-    }
-    if (!in->live) {
-        return APR_ENOMEM;
     }
     qsort(in->live, in->n_live, sizeof(placed_t), by_place);
     return APR_SUCCESS;

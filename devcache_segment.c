@@ -548,10 +548,9 @@ apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_fil
 {
     devcache_file_header_t header = {0};
     apr_uint64_t size = 0;
-    apr_status_t rv;
-    int fd;
+    int fd = -1;
+    apr_status_t rv = devcache_segment_open(s, file, &fd, &header, &size);
 
-    rv = devcache_segment_open(s, file, &fd, &header, &size);
     return rv == APR_SUCCESS ? devcache_segment_walk_over(w, fd, header.salt, size) : rv;
 }
 
