@@ -161,6 +161,7 @@ typedef struct slot_t {
 
 static const slot_t slot_size = SERVER_SLOT(UNIT_BYTES, size, 512 << 10, 256 * TERA);
 static const slot_t slot_min_free = SERVER_SLOT(UNIT_BYTES, min_free, 0, 256 * TERA);
+static const slot_t slot_memory = SERVER_SLOT(UNIT_BYTES, memory, 0, TERA);
 static const slot_t slot_segment = SERVER_SLOT(UNIT_BYTES, segment_size, 64 << 10,
                                                1 << 30);
 static const slot_t slot_max_objects = SERVER_SLOT(UNIT_BYTES, max_objects, 64, 1 << 30);
@@ -559,6 +560,8 @@ const command_rec devcache_conf_directives[] = {
                   "bound of the disk tier, bytes; K, M, G, T may follow"),
     AP_INIT_TAKE1("DevCacheMinFree", set_number, (void *)&slot_min_free, S,
                   "leave at least this many bytes free on the file system"),
+    AP_INIT_TAKE1("DevCacheMemory", set_number, (void *)&slot_memory, S,
+                  "memory of each child for what is asked for most, bytes; 0: none"),
     AP_INIT_TAKE1("DevCacheMaxObjects", set_number, (void *)&slot_max_objects, S,
                   "bound on the number of stored responses"),
     AP_INIT_TAKE1("DevCacheSegmentSize", set_number, (void *)&slot_segment, S,

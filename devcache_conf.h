@@ -32,6 +32,7 @@ typedef enum devcache_hints_e {
     F(apr_int64_t,  segment_size,   0)                        /* bytes; 0: from size */ \
     F(apr_int64_t,  max_objects,    0)                        /* 0: from size        */ \
     F(apr_int64_t,  min_free,       APR_INT64_C(256) << 20)   /* bytes               */ \
+    F(apr_int64_t,  memory,         APR_INT64_C(4) << 20)     /* bytes of each child */ \
     F(int,          classify,       -1)                       /* -1: where in use    */ \
     F(const char *, device_header,  "X-Device-Type")          /* "": off             */ \
     F(const char *, device_cookie,  NULL)                     /* NULL: none          */ \

@@ -209,15 +209,20 @@ apr_status_t devcache_store_open(devcache_store_t **pstore,
 
 static apr_status_t end_child(void *data)
 {
-    devcache_rebuild_stop(data);
+    devcache_store_t *s = data;
+
+    devcache_rebuild_stop(s);
+    devcache_hot_clear(s->hot);
     return APR_SUCCESS;
 }
 
-apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild)
+apr_status_t devcache_store_child_init(devcache_store_t *s, apr_size_t memory,
+                                       apr_pool_t *pchild)
 {
     /* The parent had no threads when it forked, but may have held descriptors. */
     pthread_mutex_init(&s->open_lock, NULL);
     devcache_slot_owner((apr_uint32_t)getpid(), &s->self);
+    s->hot = devcache_hot_create(memory, s->pool);
     devcache_evict_reclaim(s);
     apr_pool_cleanup_register(pchild, s, end_child, apr_pool_cleanup_null);
     return devcache_rebuild_start(s);
@@ -382,13 +387,33 @@ static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
     return hit;
 }
 
+/* From memory, or from disk, where a long body is left to the kernel to send. */
+static apr_status_t read_record(lookup_t *l, const devcache_entry_t *e,
+                                const devcache_file_t *file, devcache_record_t *rec)
+{
+    devcache_store_t *s = l->s;
+    apr_uint64_t offset = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT;
+    apr_status_t rv;
+
+    if (e->length > READ_MAX) {
+        return devcache_segment_read_head(s, file, offset, e->length, rec, l->p);
+    }
+    if (s->hot && devcache_hot_find(s->hot, file->serial, offset, rec, l->p)) {
+        return APR_SUCCESS;
+    }
+    rv = devcache_segment_read(s, file, offset, e->length, rec, l->p);
+    if (rv == APR_SUCCESS && s->hot) {
+        devcache_hot_offer(s->hot, file->serial, offset, rec);
+    }
+    return rv;
+}
+
 /* One candidate: read and verify. APR_NOTFOUND: it is not, or not any more, there. */
 static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
                               devcache_hit_t **phit)
 {
     devcache_store_t *s = l->s;
     devcache_file_t file = {0, DEVCACHE_FILE_SEGMENT, e->slot};
-    apr_uint64_t offset = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT;
     devcache_record_t rec;
     apr_status_t rv;
 
@@ -396,10 +421,7 @@ static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
     if (file.serial == 0) {
         return APR_NOTFOUND;
     }
-    /* A long body is left to the kernel to send, from where it lies. */
-    rv = e->length > READ_MAX
-             ? devcache_segment_read_head(s, &file, offset, e->length, &rec, l->p)
-             : devcache_segment_read(s, &file, offset, e->length, &rec, l->p);
+    rv = read_record(l, e, &file, &rec);
     if (rv == APR_SUCCESS && !is_the_one(l, e, &rec)) {
         rv = APR_EGENERAL;
     }

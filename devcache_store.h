@@ -58,8 +58,10 @@ apr_status_t devcache_store_open(devcache_store_t **pstore,
  * Once per child process, after fork, before any other call there: the child's own
  * descriptors; removes what killed children left; and, if a rebuild of the index is due
  * and nobody does it, starts a thread that does (ended and joined when @a pchild dies).
+ * @param memory  bytes in this process for records that are looked up often; 0: none
  */
-apr_status_t devcache_store_child_init(devcache_store_t *s, apr_pool_t *pchild);
+apr_status_t devcache_store_child_init(devcache_store_t *s, apr_size_t memory,
+                                       apr_pool_t *pchild);
 
 /**
  * The request's values for a variant spec, as bytes to be compared with the stored ones.
@@ -87,8 +89,9 @@ typedef struct devcache_hit_t {
  * Find the stored variant of @a key that fits. Of several, one that had expired when
  * another was stored gives way to that; then the spec with most names (words with a
  * space between them) is preferred, then the newest stored_at.
- * Magic, full key, spec, variant and checksums are verified; a damaged record is
- * forgotten and counts as not found. A found object's use is noted for eviction.
+ * Magic, full key, spec, variant and checksums are verified when a record is read; a
+ * damaged one is forgotten and counts as not found. A found object's use is noted for
+ * eviction.
  * @param key  full canonical key bytes
  * @return APR_SUCCESS   *phit is set; it may be stale, that is the caller's to judge
  *         APR_NOTFOUND  nothing fits

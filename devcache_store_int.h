@@ -8,12 +8,14 @@
  * devcache_evict.c    making room
  * devcache_rebuild.c  a lost index
  * devcache_segment.c  the files below the root
+ * devcache_hot.c      records in this process's memory
  * devcache_slot.c, devcache_index.c, devcache_spec.c  shared memory
  */
 #ifndef DEVCACHE_STORE_INT_H
 #define DEVCACHE_STORE_INT_H
 
 #include <pthread.h>
+#include "devcache_hot.h"
 #include "devcache_index.h"
 #include "devcache_slot.h"
 #include "devcache_store.h"
@@ -41,6 +43,8 @@ struct devcache_store_t {
     pthread_mutex_t open_lock;                 /* the next two; never held during I/O */
     devcache_open_t open[DEVCACHE_OPEN_FILES]; /* by slot, modulo */
     apr_uint64_t evictions_seen;               /* relaxed; how far `open` is swept */
+
+    devcache_hot_t *hot; /* since child_init; NULL: none */
 
     apr_uint64_t damaged_serial; /* relaxed; segment last reported as damaged */
     int read_failed;             /* relaxed; 1: this process could not read a file */

@@ -48,6 +48,7 @@
 typedef struct opened_t {
     devcache_store_t *store;
     devcache_store_conf_t conf;
+    apr_int64_t memory; /* of each child, as the latest configuration has it */
 } opened_t;
 
 /* By root; in the process pool, so that a graceful restart finds them again. */
@@ -134,6 +135,9 @@ static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen
                                    "DevCacheMinFree takes effect when the server is "
                                    "stopped and started",
                      conf->root);
+    }
+    if (!other || opened->memory < devcache_server_memory(server)) {
+        opened->memory = devcache_server_memory(server);
     }
     apr_hash_set(seen, conf->root, APR_HASH_KEY_STRING, conf);
     server->store = opened->store;
@@ -282,16 +286,18 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     devcache_request_child_init(pchild);
     for (at = stores ? apr_hash_first(pchild, stores) : NULL; at;
          at = apr_hash_next(at)) {
-        void *opened;
+        void *value;
+        opened_t *opened;
         apr_status_t rv;
-        apr_hash_this(at, NULL, NULL, &opened);
-        rv = devcache_store_child_init(((opened_t *)opened)->store, pchild);
+        apr_hash_this(at, NULL, NULL, &value);
+        opened = value;
+        rv = devcache_store_child_init(opened->store, (apr_size_t)opened->memory, pchild);
         if (rv != APR_SUCCESS) {
             ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                          DCLOGNO(0008) "conf: a child cannot use DevCacheRoot \"%s\"; it "
                                        "asks the origin "
                                        "for everything",
-                         ((opened_t *)opened)->conf.root);
+                         opened->conf.root);
         }
     }
 }

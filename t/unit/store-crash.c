@@ -108,7 +108,7 @@ static pid_t start_child(fixture_t *f, int progress[2], apr_uint64_t seed)
     close(progress[0]);
     signal(SIGPIPE, SIG_IGN);
     apr_pool_create_unmanaged(&p);
-    devcache_store_child_init(f->s, p);
+    devcache_store_child_init(f->s, 0, p);
     for (i = 0; i < THREADS; i++) {
         w[i].f = f;
         w[i].seed = seed * 2 + (apr_uint64_t)i + 0x9e3779b97f4a7c15ull;

@@ -15,6 +15,7 @@ int main(void)
     devcache_store_stats_t st;
     int progress[2];
     fixture_t f;
+    apr_pool_t *p;
     char c;
     int i;
 
@@ -24,6 +25,8 @@ int main(void)
     hammer_begin();
     f = fixture_open(1 * MB, 64 * KB, 200);
     is_int(f.rv, APR_SUCCESS, "opens");
+    apr_pool_create(&p, NULL);
+    f.s->hot = devcache_hot_create(128 * KB, p);
     if (pipe(progress) != 0) {
         return 1;
     }
@@ -57,6 +60,7 @@ int main(void)
     is_int((long long)st.damaged, 0, "nothing was damaged");
     is_int((long long)st.errors, 0, "no errors");
     ok(hammer_slots_agree(&f), "table, sums and directory agree");
+    devcache_hot_clear(f.s->hot);
     fixture_close(&f);
     hammer_end();
     return done_testing();

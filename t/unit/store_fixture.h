@@ -148,7 +148,7 @@ static inline void fixture_rebuild(fixture_t *f)
     apr_pool_t *child;
 
     apr_pool_create_unmanaged(&child);
-    devcache_store_child_init(f->s, child);
+    devcache_store_child_init(f->s, 0, child);
     if (f->s->rebuilding) {
         pthread_join(f->s->rebuilder, NULL);
         f->s->rebuilding = 0;
