@@ -199,6 +199,7 @@ void devcache_json_real(devcache_json_t *j, const char *name, double value, int 
 {
     apr_uint64_t scale = 1, scaled;
     char text[48];
+    apr_size_t len;
     int places = decimals;
 
     if (!(fabs(value) < 1e12)) {
@@ -214,14 +215,17 @@ void devcache_json_real(devcache_json_t *j, const char *name, double value, int 
         scaled /= 10;
         scale /= 10;
     }
-    snprintf(text, sizeof text, "%s%" APR_UINT64_T_FMT, value < 0 && scaled ? "-" : "",
-             scaled / scale);
-    begin(j, name);
-    put_text(j, text);
+    len = (apr_size_t)snprintf(text, sizeof text, "%s%" APR_UINT64_T_FMT,
+                               value < 0 && scaled ? "-" : "", scaled / scale);
     if (places > 0) {
-        snprintf(text, sizeof text, ".%0*" APR_UINT64_T_FMT, places & 7, scaled % scale);
-        put_text(j, text);
+        text[len++] = '.';
     }
+    for (; places > 0; places--) {
+        scale /= 10;
+        text[len++] = (char)('0' + scaled / scale % 10);
+    }
+    begin(j, name);
+    j->put(j->baton, text, len);
 }
 
 /* ---- a string alone -----------------------------------------------------------------
