@@ -70,6 +70,12 @@ typedef enum devcache_hints_e {
     type name;                                                                           \
     unsigned char name##_set;
 
+/* Where requests of one device class are counted: see devcache_meter.h. */
+typedef struct devcache_cell_ref_t {
+    const char *klass; /* the very text that classification returns */
+    unsigned cell;
+} devcache_cell_ref_t;
+
 typedef struct devcache_server_t {
     DEVCACHE_SERVER_FIELDS(DEVCACHE_FIELD_DECLARE)
     apr_array_header_t *rules; /* of devcache_pair_t: class and regex, in order */
@@ -80,6 +86,8 @@ typedef struct devcache_server_t {
     devcache_vary_conf_t vary; /* by_device and user_agent_exact are per directory */
     devcache_slice_t identity; /* tells virtual hosts apart, in a response's target */
     const char *device_vary;   /* what clients see of a response by class, without Vary */
+    const devcache_cell_ref_t
+        *cells; /* of the meter, by class; the last has klass NULL */
 } devcache_server_t;
 
 typedef struct devcache_dir_t {

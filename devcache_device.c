@@ -476,6 +476,16 @@ static const char *shown_class(const devcache_device_rules_t *rules, const char 
     return NULL;
 }
 
+const char *devcache_device_class(const devcache_device_rules_t *rules, unsigned i)
+{
+    for (unsigned c = 0; c < rules->nclasses; c++) {
+        if (rules->classes[c].fold == c && i-- == 0) {
+            return rules->classes[c].name;
+        }
+    }
+    return NULL;
+}
+
 int devcache_device_known(const devcache_device_rules_t *rules, const char *klass)
 {
     return shown_class(rules, klass, strlen(klass)) != NULL;

@@ -73,6 +73,9 @@ void devcache_device_use_hints(devcache_device_rules_t *rules, int on);
 const char *devcache_device_compile(devcache_device_rules_t *rules, apr_pool_t *p,
                                     apr_array_header_t *warnings);
 
+/** Class number @a i of those that classify can return, the same text; NULL: no more. */
+const char *devcache_device_class(const devcache_device_rules_t *rules, unsigned i);
+
 /** Classify. Any thread; allocates nothing that outlives the call; bounded time. */
 void devcache_device_classify(const devcache_device_rules_t *rules,
                               const devcache_device_input_t *in,

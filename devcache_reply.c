@@ -214,6 +214,9 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (APR_BRIGADE_EMPTY(bb)) {
         return ap_pass_brigade(f->next, bb);
     }
+    if (!x->answered_at) {
+        x->answered_at = devcache_now();
+    }
     if ((vary = show_vary(r, server)) != NULL) {
         ask_for_hints(r, server, vary);
     }

@@ -391,14 +391,6 @@ void devcache_request_step(request_rec *r, devcache_exchange_t *x, devcache_phas
 /* ---- the access log
  * ------------------------------------------------------------------------ */
 
-const char *devcache_request_outcome(const devcache_exchange_t *x)
-{
-    static const char *const outcomes[] = {"-",       "bypass",      "miss",
-                                           "expired", "revalidated", "hit",
-                                           "stale",   "stale-error", "timeout"};
-    return outcomes[x->outcome];
-}
-
 int devcache_request_log(request_rec *r)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
@@ -410,7 +402,8 @@ int devcache_request_log(request_rec *r)
     while (last->next) { /* the log modules read the environment of the last one */
         last = last->next;
     }
-    apr_table_setn(last->subprocess_env, "DEVCACHE_STATUS", devcache_request_outcome(x));
+    apr_table_setn(last->subprocess_env, "DEVCACHE_STATUS",
+                   devcache_meter_outcome(x->outcome));
     apr_table_setn(last->subprocess_env, "DEVCACHE_REASON",
                    devcache_policy_reason(x->reason));
     if (x->age >= 0) {

@@ -11,6 +11,7 @@
 
 #include <httpd.h>
 #include "devcache_conf.h"
+#include "devcache_meter.h"
 #include "devcache_response.h"
 
 /* What the filters have to do with the response. One function moves it: see the table
@@ -23,19 +24,6 @@ typedef enum devcache_phase_e {
     DEVCACHE_PHASE_RETRY,     /* a 304 for something else: ask again, unconditionally */
     DEVCACHE_PHASE_SERVED     /* answered; swallow what the origin still sends */
 } devcache_phase_e;
-
-/* How the request was answered, as logs and Cache-Status tell it. */
-typedef enum devcache_outcome_e {
-    DEVCACHE_OUTCOME_NONE,
-    DEVCACHE_OUTCOME_BYPASS,
-    DEVCACHE_OUTCOME_MISS,
-    DEVCACHE_OUTCOME_EXPIRED, /* stored but not usable; the origin sent a new one */
-    DEVCACHE_OUTCOME_REVALIDATED,
-    DEVCACHE_OUTCOME_HIT,
-    DEVCACHE_OUTCOME_STALE,
-    DEVCACHE_OUTCOME_STALE_ERROR,
-    DEVCACHE_OUTCOME_TIMEOUT /* 504 made here */
-} devcache_outcome_e;
 
 typedef struct devcache_exchange_t {
     apr_time_t now;         /* the request's one instant, microseconds */
@@ -64,6 +52,7 @@ typedef struct devcache_exchange_t {
     devcache_fill_t *fill;      /* NULL: nothing is being stored */
     apr_time_t requested_at;    /* the origin was asked then */
     apr_time_t received_at;     /* its answer began then */
+    apr_time_t answered_at;     /* ours began then; 0: not yet */
 
     /* The origin's answer as it came, before mod_headers: replayed through it on hits. */
     apr_table_t *origin_fields;
@@ -117,8 +106,4 @@ void devcache_request_step(request_rec *r, devcache_exchange_t *x, devcache_phas
 
 /** Hook log_transaction, before the log modules: the variables for the access log. */
 int devcache_request_log(request_rec *r);
-
-/** The outcome's word in the access log. */
-const char *devcache_request_outcome(const devcache_exchange_t *x);
-
 #endif

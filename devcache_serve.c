@@ -133,7 +133,8 @@ int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_br
     }
     r->status = x->stored.status;
     r->status_line = status_line(r, &x->stored);
-    x->age = devcache_policy_age(&x->fresh, devcache_now());
+    x->answered_at = devcache_now();
+    x->age = devcache_policy_age(&x->fresh, x->answered_at);
     x->ttl = x->fresh.lifetime - x->age;
     restore_fields(r, x);
     if (condition == HTTP_NOT_MODIFIED) {

@@ -1,9 +1,9 @@
 /**
  * @file devcache_status.h
- * SetHandler devcache-status: the counters, for people and (?auto) for programs.
+ * SetHandler devcache-status: how the cache is doing, for people and for programs.
  *
- * Glue. Shows numbers and their meaning, no URL and nothing of any visitor; whom it is
- * shown to is for the administrator's Require.
+ * Glue. Shows numbers, the URLs asked for most and those that failed; whom it is shown to
+ * is for the administrator's Require.
  */
 #ifndef DEVCACHE_STATUS_H
 #define DEVCACHE_STATUS_H

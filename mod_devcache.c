@@ -12,6 +12,7 @@
  *                       REPLY                                       devcache_reply.c
  *                       DATES, on connections to backends           devcache_backend.c
  *   log_transaction     variables for the access log                devcache_request.c
+ *                       counted, with times and bytes               devcache_account.c
  *
  * Processes: the parent opens the stores and makes the counters in post_config, before it
  * forks; children inherit the mappings. Both are kept over graceful restarts, when two
@@ -31,7 +32,9 @@
 #include <http_request.h>
 #include <unistd.h>
 #include <unixd.h>
+#include "devcache_account.h"
 #include "devcache_backend.h"
+#include "devcache_clock.h"
 #include "devcache_conf.h"
 #include "devcache_log.h"
 #include "devcache_purge.h"
@@ -43,6 +46,7 @@
 #include "devcache_serve.h"
 #include "devcache_stats.h"
 #include "devcache_status.h"
+#include "devcache_trouble.h"
 
 /* A store that is open, with the configuration it was opened with. */
 typedef struct opened_t {
@@ -59,6 +63,9 @@ static apr_hash_t *stores;
 
 static void log_store(int level, int tag, apr_status_t rv, const char *msg)
 {
+    if (level <= APLOG_WARNING) {
+        devcache_trouble_note(msg, NULL, devcache_now());
+    }
     ap_log_error(APLOG_MARK, level, rv, ap_server_conf, "DC%04d: %s", tag, msg);
 }
 
@@ -254,8 +261,6 @@ static devcache_server_t *derive(apr_pool_t *p, server_rec *s)
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                        server_rec *main_server)
 {
-    static const char no_counters[] = "no shared memory for counters; devcache-status "
-                                      "shows 0";
     apr_pool_t *process = main_server->process->pool;
     apr_hash_t *seen = apr_hash_make(ptemp);
     server_rec *s;
@@ -267,15 +272,13 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     if (!stores) {
         stores = apr_hash_make(process);
-        if (devcache_stats_create(process) != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
-                         DCLOGNO(0007) "conf: %s", no_counters);
-        }
+        devcache_account_create(main_server);
     }
     for (s = main_server; s && rv == OK; s = s->next) {
         devcache_server_t *server = derive(pconf, s);
         rv = devcache_server_root(server) ? open_store(s, server, seen) : OK;
     }
+    devcache_account_name(main_server, pconf);
     return rv;
 }
 
@@ -334,6 +337,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(devcache_request_log, NULL, log_modules,
                             APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(devcache_purge_log, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(devcache_account_log, NULL, log_modules,
+                            APR_HOOK_REALLY_FIRST);
     devcache_save_register();
     devcache_reply_register();
     devcache_refresh_register();

@@ -4,8 +4,9 @@
 # Says which, asks nothing, and does nothing where all are there. apache2-bin and
 # apache2-dev hold the server and its headers without the system service that the
 # package apache2 would start. On other systems it names the packages and stops.
-# bench: nginx and Varnish bring services too, so those two are not installed but unpacked
-# below build/peers, unless the system has them; what they need is installed.
+# nginx and Varnish (bench) and Prometheus (test: its promtool) bring services too, so those
+# are not installed but unpacked below build/peers, unless the system has them; what they
+# need is installed.
 set -euo pipefail
 
 build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-dev
@@ -51,18 +52,24 @@ if (( ${#lacking[@]} )); then
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q -y --no-install-recommends install "${lacking[@]}"
 fi
-[[ $1 == bench ]] || exit 0
-
 peers=$(cd "$(dirname "$0")/.." && pwd)/build/peers
-lacking=()
-[[ -x /usr/sbin/nginx || -x $peers/usr/sbin/nginx ]] || lacking+=(nginx)
-[[ -x /usr/sbin/varnishd || -x $peers/usr/sbin/varnishd ]] || lacking+=(varnish)
-(( ${#lacking[@]} )) || exit 0
-echo "Unpacking below build/peers: ${lacking[*]}"
-mkdir -p "$peers"
-cd "$peers"
-apt-get -q -o APT::Sandbox::User=root download "${lacking[@]}"
-for package in *.deb; do
-    dpkg-deb -x "$package" .
-    rm "$package"
-done
+
+# Unpack a package, or only the files named, unless the command is here already.
+unpack() {
+    local package=$1 command=$2
+    shift 2
+    [[ ! -x /usr/$command && ! -x $peers/usr/$command ]] || return 0
+    echo "Unpacking below build/peers: $package"
+    mkdir -p "$peers"
+    (
+        cd "$peers"
+        apt-get -q -o APT::Sandbox::User=root download "$package"
+        dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x "$@"
+        rm "$package"_*.deb
+    )
+}
+
+case $1 in
+    test | ci) unpack prometheus bin/promtool ./usr/bin/promtool ;;
+    bench) unpack nginx sbin/nginx; unpack varnish sbin/varnishd ;;
+esac
