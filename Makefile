@@ -157,7 +157,8 @@ show: all
 
 # --- compare ---------------------------------------------------------------------------
 # docs/bench.md tells what is measured and how. On a quiet machine: ROUNDS=9 DURATION=3.
-BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices
+BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices \
+          bench-classify bench-instructions
 .PHONY: $(BENCHES)
 bench: COMPARE = hits                   ## hits: SIZES= PEERS= LOAD=paced ROUNDS=
 bench-miss: COMPARE = misses            ## misses that are stored
@@ -165,7 +166,10 @@ bench-scale: COMPARE = scale            ## few and many objects: OBJECTS=
 bench-restart: COMPARE = restart        ## how soon it is warm again: OBJECTS=
 bench-eviction: COMPARE = eviction      ## the store alone: hit ratio beside LRU
 bench-devices: COMPARE = devices        ## the classifier alone: CORPORA=
+bench-classify: COMPARE = classify      ## what the class costs a hit
+bench-instructions: COMPARE = instructions  ## the same from run to run: SIZES= PEERS=
 bench-eviction bench-devices: NEED = build
+bench-classify bench-instructions: NEED = instructions
 
 $(BENCHES):
 	tools/packages.sh $(or $(NEED),bench)

@@ -51,11 +51,17 @@ devcache_exchange_t *devcache_request_exchange(request_rec *r)
 static void strip_field(request_rec *r, const char *name)
 {
     const apr_array_header_t *all = apr_table_elts(r->headers_in);
+    apr_size_t size = strlen(name) + 1;
+    char first = devcache_field_lower_char(*name);
+    int letter = first >= 'a' && first <= 'z'; /* in both spellings; '-' may be '_' */
     int i;
 
     for (i = 0; i < all->nelts; i++) {
         const char *key = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
-        if (devcache_field_same_variable(key, name, strlen(name) + 1)) {
+        if (letter && devcache_field_lower_char(*key) != first) {
+            continue;
+        }
+        if (devcache_field_same_variable(key, name, size)) {
             ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                           DCLOGNO(0101) "classify: removed the client's own %s", key);
             devcache_stats_count(DEVCACHE_COUNT_spoofed);
@@ -94,7 +100,7 @@ static void set_class_field(request_rec *r, const char *name, const char *value)
 {
     strip_field(r, name);
     protect_from_connection(r, name);
-    apr_table_setn(r->headers_in, name, value);
+    apr_table_addn(r->headers_in, name, value);
 }
 
 static void tell_environment(request_rec *r, const devcache_exchange_t *x)

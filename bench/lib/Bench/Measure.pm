@@ -10,7 +10,7 @@ use Exporter 'import';
 use FindBin;
 use IPC::Open2 qw(open2);
 
-our @EXPORT_OK = qw(on_core cores cpu_us load fetches median ratio);
+our @EXPORT_OK = qw(on_core cores cpu_us load fetches median ratio @counting counted);
 
 sub cores { my @all = glob '/sys/devices/system/cpu/cpu[0-9]*'; return scalar @all }
 
@@ -72,6 +72,17 @@ sub load {
     $spent += $after->{$_} - ($before->{$_} // 0) for keys %$after;
     $spent > 0 or die "this kernel has no /proc/PID/schedstat\n";
     return { %got, cpu => $spent / $got{requests}, rate => $got{requests} / $got{seconds} };
+}
+
+# What httpd is to be run under so that counted() can say, when it has stopped, how many
+# instructions in user space it spent on connections: no noise, and no kernel.
+our @counting = qw(valgrind --tool=callgrind --vgdb=no --callgrind-out-file=/dev/null
+                   --toggle-collect=ap_run_process_connection);
+
+sub counted {
+    my ($server) = @_;
+    my ($n) = map { /Collected : (\d+)/ } $server->lines('stderr');
+    return $n // die "valgrind has counted nothing: see $server->{dir}/stderr\n";
 }
 
 # How often the origin was asked so far.

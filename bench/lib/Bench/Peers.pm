@@ -74,6 +74,19 @@ $proxy
 CONF
 (my $devcache_quick = $devcache) =~ s/DevCache On/DevCache On\n    DevCacheQuick On/;
 
+# A file from the cache, with classes and without; the copy is the same for all of them.
+my $classify = <<"CONF";
+DevCacheRoot "\@ROOT@"
+<Location "/">
+    DevCache On
+    DevCacheVaryDevice Off
+    DevCacheDefaultTTL 6000
+</Location>
+<Directory "\@DIR@/htdocs">
+    Require all granted
+</Directory>
+CONF
+
 my %httpd = (
     null => [$null . "Null handler\n"],
     'null-quick' => [$null . "Null quick\n"],
@@ -83,6 +96,8 @@ my %httpd = (
     recipe => [$recipe, qw(cache cache_disk)],
     devcache => [$devcache],
     'devcache-quick' => [$devcache_quick],
+    'classify-on' => ["DevCacheClassify On\n$classify"],
+    'classify-off' => ["DevCacheClassify Off\n$classify"],
 );
 
 sub httpd {
@@ -90,10 +105,11 @@ sub httpd {
     my ($conf, @modules) = @{ $httpd{$name} };
     my $server = DevCache::Httpd->new(
         modules => [qw(proxy proxy_http headers setenvif), @modules], conf => $mpm . $conf,
-        module => $name =~ /^devcache/ ? "$build/mod_devcache.so" : undef,
+        module => $name =~ /^(?:devcache|classify)/ ? "$build/mod_devcache.so" : undef,
+        under => $opt{under},
         vars => { ORIGIN => 'http://127.0.0.1:' . ($opt{origin} // 0),
                   SIZE => $opt{size} // '4G', OBJECTS => $opt{objects} // 500_000 });
-    if ($name eq 'static') {
+    if ($name =~ /^(?:static|classify)/) {
         for my $bytes (@{ $opt{bytes} }) {
             mkdir "$server->{dir}/htdocs/$bytes";
             $server->write_file("htdocs/$bytes/0", 'x' x $bytes);
@@ -256,7 +272,7 @@ sub remove {
 # --- all -------------------------------------------------------------------------------
 
 # A peer by its name, not yet started. Options: origin => port, bytes => [sizes of static
-# files], size and objects => mod_devcache's.
+# files], size and objects => mod_devcache's, under => [command that runs httpd].
 sub peer {
     my ($name, %opt) = @_;
     return httpd($name, %opt) if $httpd{$name};

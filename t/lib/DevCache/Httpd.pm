@@ -158,7 +158,8 @@ sub start {
 sub _launch {
     my $self = shift;
     my $served = () = $self->serving_lines;
-    my @command = (httpd(), '-f', "$self->{dir}/httpd.conf", '-DFOREGROUND');
+    my @command = (@{ $self->{under} || [] }, httpd(), '-f', "$self->{dir}/httpd.conf",
+                   $self->{under} ? '-X' : '-DFOREGROUND');
     $self->{pid} = fork // die "fork: $!\n";
     if (!$self->{pid}) {
         open STDIN, '<', '/dev/null';
@@ -171,8 +172,16 @@ sub _launch {
         no warnings 'exec';
         exec @command or POSIX::_exit(127);
     }
-    my $up = wait_until(sub { $self->_gone || $self->serving_lines > $served });
+    my $up = wait_until(sub {
+        $self->_gone || ($self->{under} ? $self->_listens : $self->serving_lines > $served);
+    });
     return $up && !$self->{exit_known};
+}
+
+# One process that runs under something else ({under}, a command) logs no such line.
+sub _listens {
+    my $self = shift;
+    return IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port);
 }
 
 # Lines that say that a generation of children serves.
