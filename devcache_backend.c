@@ -27,6 +27,18 @@ static int is_bad_expires(char *line)
     return !devcache_field_date(line, devcache_now(), &date);
 }
 
+/* A look at the first byte, which tells most lines from ours. */
+static int may_be_expires(const apr_bucket_brigade *bb)
+{
+    apr_bucket *b = APR_BRIGADE_FIRST(bb);
+    const char *data;
+    apr_size_t len;
+
+    return b != APR_BRIGADE_SENTINEL(bb) &&
+           apr_bucket_read(b, &data, &len, APR_BLOCK_READ) == APR_SUCCESS &&
+           (len == 0 || (*data | 0x20) == 'e');
+}
+
 static apr_status_t dates_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                              apr_read_type_e block, apr_off_t readbytes)
 {
@@ -34,7 +46,7 @@ static apr_status_t dates_in(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mo
     char line[LONGEST];
     apr_size_t len = sizeof line - 1;
 
-    if (rv != APR_SUCCESS || mode != AP_MODE_GETLINE ||
+    if (rv != APR_SUCCESS || mode != AP_MODE_GETLINE || !may_be_expires(bb) ||
         apr_brigade_flatten(bb, line, &len) != APR_SUCCESS) {
         return rv;
     }

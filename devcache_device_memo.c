@@ -17,9 +17,9 @@
  * client's: with an unkeyed hash somebody could prepare two User-Agents with one tag and
  * have one classed as the other. Below 240 bytes it adds up products of the input and the
  * secret, so that nobody who does not know the secret can say which inputs collide, and
- * nobody is ever shown a hash. (SipHash, which promises more, took three times as long and
- * was the largest part of what a hit spent on its class.) The slot comes from the low bits,
- * the tag from the high ones, so a wrong answer needs at least 48 equal bits.
+ * nobody is ever shown a hash. (SipHash, which promises more, took three times as long
+ * and was the largest part of what a hit spent on its class.) The slot comes from the low
+ * bits, the tag from the high ones, so a wrong answer needs at least 48 equal bits.
  */
 
 #define VALUE_BITS 16

@@ -61,8 +61,10 @@ static const known_t *find(devcache_slice_t name)
 {
     apr_size_t i;
 
+    char first = name.len ? devcache_field_lower_char(*name.data) : '\0';
+
     for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (devcache_field_is(name, known[i].name)) {
+        if (known[i].name[0] == first && devcache_field_is(name, known[i].name)) {
             return &known[i];
         }
     }
@@ -79,17 +81,14 @@ static apr_int64_t *delta(devcache_directives_t *out, const known_t *k)
     return (apr_int64_t *)(void *)((char *)out + k->offset);
 }
 
-static void say_nothing(devcache_directives_t *out)
-{
-    apr_size_t i;
-
-    memset(out, 0, sizeof(*out));
-    for (i = 0; i < sizeof(known) / sizeof(*known); i++) {
-        if (known[i].kind == DELTA || known[i].kind == DELTA_OR_ANY) {
-            *delta(out, &known[i]) = -1;
-        }
-    }
-}
+static const devcache_directives_t nothing_said = {
+    .max_age = -1,
+    .s_maxage = -1,
+    .stale_while_revalidate = -1,
+    .stale_if_error = -1,
+    .min_fresh = -1,
+    .max_stale = -1,
+};
 
 /* Keep a list of field names; 0 if it is not one, or if there is nowhere to keep it. */
 static int keep_list(devcache_directives_t *out, devcache_slice_t text, apr_pool_t *p)
@@ -223,7 +222,7 @@ void devcache_directive_cache_control(const apr_table_t *headers,
     const char *line;
     int index = 0;
 
-    say_nothing(out);
+    *out = nothing_said;
     while ((line = devcache_field_line(headers, "Cache-Control", &index)) != NULL) {
         while (devcache_field_next(&line, &member)) {
             take(out, member, p);
@@ -264,7 +263,7 @@ static int read_targeted(const apr_table_t *headers, const char *name,
     devcache_sf_member_t m = {{NULL}};
     int members = 0, more = 0;
 
-    say_nothing(out);
+    *out = nothing_said;
     for (; cursor && (more = devcache_sf_next(&cursor, &m)) > 0; members++) {
         const known_t *k = find(m.key);
         if (k && !take_typed(out, k, &m, p)) {

@@ -76,11 +76,6 @@ static int is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static int is_alpha(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 static int is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -88,7 +83,14 @@ static int is_space(char c)
 
 int devcache_field_tchar(char c)
 {
-    return is_alpha(c) || is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+    static const unsigned char is_tchar[256] = {
+        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['!'] = 1,  ['#'] = 1,
+        ['$'] = 1,         ['%'] = 1,         ['&'] = 1,         ['\''] = 1, ['*'] = 1,
+        ['+'] = 1,         ['-'] = 1,         ['.'] = 1,         ['^'] = 1,  ['_'] = 1,
+        ['`'] = 1,         ['|'] = 1,         ['~'] = 1,
+    };
+
+    return is_tchar[(unsigned char)c];
 }
 
 int devcache_field_is_token(devcache_slice_t s)
@@ -253,11 +255,12 @@ static const char *const months[] = {"jan", "feb", "mar", "apr", "may", "jun",
 /* Which of n names stands at *c, of which `len` letters count (0: all)? -1: none. */
 static int match_name(const char **c, const char *const *names, int n, apr_size_t len)
 {
+    char first = devcache_field_lower_char(**c);
     int i;
 
     for (i = 0; i < n; i++) {
         apr_size_t size = len ? len : strlen(names[i]);
-        if (strncasecmp(*c, names[i], size) == 0) {
+        if (names[i][0] == first && strncasecmp(*c, names[i], size) == 0) {
             *c += size;
             return i;
         }

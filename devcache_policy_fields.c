@@ -14,7 +14,7 @@
  * no validation and reaches nobody else.
  *
  * The lists are the sender's and may have tens of thousands of members, hence a hash and
- * not a search per line.
+ * not a search per line. Most responses list nothing and get no hash.
  */
 
 /* RFC 9111 section 3.1 and RFC 9110 section 7.6.1. Age is said anew at each use; Trailer
@@ -46,63 +46,108 @@ static const char *const body_fields[] = {
     "content-type",
 };
 
+static const char *const cookie_fields[] = {"set-cookie", "set-cookie2"};
+
 #define N(array) (sizeof(array) / sizeof(*(array)))
 
-static void add_names(apr_hash_t *set, const char *const *names, apr_size_t n)
-{
-    apr_size_t i;
+/* A set of names that is made when the first comes in: mostly none does. */
+typedef struct {
+    apr_hash_t *set;
+    apr_pool_t *p;
+} names_t;
 
-    for (i = 0; i < n; i++) {
-        apr_hash_set(set, names[i], APR_HASH_KEY_STRING, names[i]);
+static void add_name(names_t *names, const char *lower)
+{
+    if (!names->set) {
+        names->set = apr_hash_make(names->p);
     }
+    apr_hash_set(names->set, lower, APR_HASH_KEY_STRING, lower);
 }
 
-static void add_list(apr_hash_t *set, const char *list, apr_pool_t *p)
+static void add_list(names_t *names, const char *list)
 {
     devcache_slice_t name;
 
     while (devcache_field_next(&list, &name)) {
-        const char *key = devcache_field_lower(name.data, name.len, p);
-        apr_hash_set(set, key, APR_HASH_KEY_STRING, key);
+        add_name(names, devcache_field_lower(name.data, name.len, names->p));
     }
 }
 
-static void add_listed(apr_hash_t *set, const apr_array_header_t *targets,
-                       const apr_table_t *headers, apr_pool_t *p)
+/* Can there be a directive with a list of names in these lines? */
+static int may_list(const apr_table_t *headers, const char *field)
 {
+    const char *line;
+    int index = 0;
+
+    while ((line = devcache_field_line(headers, field, &index)) != NULL) {
+        const char *at = line;
+        for (; (at = strchr(at, '=')) != NULL; at++) {
+            if ((at - line >= 8 && strncasecmp(at - 8, "no-cache", 8) == 0) ||
+                (at - line >= 7 && strncasecmp(at - 7, "private", 7) == 0)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+static void add_listed(names_t *names, const apr_array_header_t *targets,
+                       const apr_table_t *headers)
+{
+    int lists = may_list(headers, "Cache-Control");
     devcache_directives_t said;
     int i;
 
-    devcache_directive_response(targets, headers, &said, p);
+    for (i = 0; targets && i < targets->nelts && !lists; i++) {
+        lists = may_list(headers, APR_ARRAY_IDX(targets, i, const char *));
+    }
+    if (!lists) {
+        return;
+    }
+    devcache_directive_response(targets, headers, &said, names->p);
     for (i = 0; said.listed && i < said.listed->nelts; i++) {
-        add_list(set, APR_ARRAY_IDX(said.listed, i, const char *), p);
+        add_list(names, APR_ARRAY_IDX(said.listed, i, const char *));
     }
 }
 
-/* The names of which no line of @a headers may be kept. */
-static apr_hash_t *forbidden(const apr_array_header_t *targets,
-                             const apr_table_t *headers, apr_pool_t *p)
+/* The names that @a headers says are not to be kept. */
+static names_t forbidden(const apr_array_header_t *targets, const apr_table_t *headers,
+                         apr_pool_t *p)
 {
-    apr_hash_t *set = apr_hash_make(p);
+    names_t names = {NULL, p};
     const char *line;
     int index = 0;
     apr_size_t i;
 
     while ((line = devcache_field_line(headers, "Connection", &index)) != NULL) {
-        add_list(set, line, p);
+        add_list(&names, line);
     }
-    add_listed(set, targets, headers, p);
-    for (i = 0; i < N(essential_fields); i++) {
-        apr_hash_set(set, essential_fields[i], APR_HASH_KEY_STRING, NULL);
+    add_listed(&names, targets, headers);
+    for (i = 0; names.set && i < N(essential_fields); i++) {
+        apr_hash_set(names.set, essential_fields[i], APR_HASH_KEY_STRING, NULL);
     }
-    add_names(set, hop_fields, N(hop_fields));
-    return set;
+    return names;
 }
 
-static int is_in(apr_hash_t *set, const char *name, apr_pool_t *p)
+static int is_one_of(const char *name, const char *const *lower, apr_size_t n)
 {
-    return apr_hash_get(set, devcache_field_lower(name, strlen(name), p),
-                        APR_HASH_KEY_STRING) != NULL;
+    char first = devcache_field_lower_char(*name);
+    apr_size_t i;
+
+    for (i = 0; i < n; i++) {
+        if (lower[i][0] == first && strcasecmp(name, lower[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_forbidden(const names_t *names, const char *name)
+{
+    return is_one_of(name, hop_fields, N(hop_fields)) ||
+           (names->set &&
+            apr_hash_get(names->set, devcache_field_lower(name, strlen(name), names->p),
+                         APR_HASH_KEY_STRING));
 }
 
 apr_table_t *devcache_policy_stored_fields(const devcache_policy_conf_t *conf,
@@ -110,17 +155,14 @@ apr_table_t *devcache_policy_stored_fields(const devcache_policy_conf_t *conf,
 {
     const apr_array_header_t *lines = apr_table_elts(headers);
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
-    apr_hash_t *set = forbidden(conf->targets, headers, p);
+    names_t names = forbidden(conf->targets, headers, p);
     apr_table_t *kept = apr_table_make(p, lines->nelts);
     int i;
 
-    apr_hash_set(set, "age", APR_HASH_KEY_STRING, "age");
-    if (!conf->store_set_cookie) {
-        apr_hash_set(set, "set-cookie", APR_HASH_KEY_STRING, "set-cookie");
-        apr_hash_set(set, "set-cookie2", APR_HASH_KEY_STRING, "set-cookie2");
-    }
     for (i = 0; i < lines->nelts; i++) {
-        if (!is_in(set, e[i].key, p)) {
+        if (!is_forbidden(&names, e[i].key) && strcasecmp(e[i].key, "Age") != 0 &&
+            (conf->store_set_cookie ||
+             !is_one_of(e[i].key, cookie_fields, N(cookie_fields)))) {
             apr_table_addn(kept, e[i].key, e[i].val);
         }
     }
@@ -141,31 +183,33 @@ void devcache_policy_update_fields(apr_table_t *stored, const apr_table_t *updat
 {
     const apr_array_header_t *lines = apr_table_elts(update);
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
-    apr_hash_t *set = forbidden(NULL, update, p);
+    names_t names = forbidden(NULL, update, p);
+    apr_size_t n;
     int i;
 
-    add_listed(set, NULL, stored, p);
-    add_names(set, body_fields, N(body_fields));
+    add_listed(&names, NULL, stored);
+    for (n = 0; n < N(body_fields); n++) {
+        add_name(&names, body_fields[n]);
+    }
     if (same_etag(stored, update)) {
-        apr_hash_set(set, "etag", APR_HASH_KEY_STRING, "etag");
+        add_name(&names, "etag");
     }
     /* A cookie may replace one that the administrator let be stored, not be the first. */
-    if (!apr_table_get(stored, "Set-Cookie")) {
-        apr_hash_set(set, "set-cookie", APR_HASH_KEY_STRING, "set-cookie");
-    }
-    if (!apr_table_get(stored, "Set-Cookie2")) {
-        apr_hash_set(set, "set-cookie2", APR_HASH_KEY_STRING, "set-cookie2");
+    for (n = 0; n < N(cookie_fields); n++) {
+        if (!apr_table_get(stored, cookie_fields[n])) {
+            add_name(&names, cookie_fields[n]);
+        }
     }
     /* Date and Age tell when the update was made; old ones would age it at once. */
     apr_table_unset(stored, "Age");
     apr_table_unset(stored, "Date");
     for (i = 0; i < lines->nelts; i++) {
-        if (!is_in(set, e[i].key, p)) {
+        if (!is_forbidden(&names, e[i].key)) {
             apr_table_unset(stored, e[i].key);
         }
     }
     for (i = 0; i < lines->nelts; i++) {
-        if (!is_in(set, e[i].key, p)) {
+        if (!is_forbidden(&names, e[i].key)) {
             apr_table_addn(stored, e[i].key, e[i].val);
         }
     }
