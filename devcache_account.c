@@ -106,12 +106,14 @@ static int is_from_cache(devcache_outcome_e outcome)
 {
     return outcome == DEVCACHE_OUTCOME_HIT || outcome == DEVCACHE_OUTCOME_STALE ||
            outcome == DEVCACHE_OUTCOME_REVALIDATED ||
+           outcome == DEVCACHE_OUTCOME_COLLAPSED ||
            outcome == DEVCACHE_OUTCOME_STALE_ERROR;
 }
 
 static int asked_origin(const devcache_exchange_t *x)
 {
     return x->outcome != DEVCACHE_OUTCOME_HIT && x->outcome != DEVCACHE_OUTCOME_STALE &&
+           x->outcome != DEVCACHE_OUTCOME_COLLAPSED &&
            x->outcome != DEVCACHE_OUTCOME_TIMEOUT;
 }
 

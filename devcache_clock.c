@@ -1,5 +1,7 @@
 #include "devcache_clock.h"
 
+#include <time.h>
+
 #ifdef DEVCACHE_TESTING
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,4 +31,12 @@ static apr_time_t clock_offset(void)
 apr_time_t devcache_now(void)
 {
     return apr_time_now() + clock_offset();
+}
+
+apr_time_t devcache_monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
 }

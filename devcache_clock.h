@@ -16,4 +16,7 @@
 /** Microseconds since the epoch. Safe from any thread. */
 apr_time_t devcache_now(void);
 
+/** Microseconds of a clock that nobody sets, for waiting. Tests do not move it. */
+apr_time_t devcache_monotonic(void);
+
 #endif

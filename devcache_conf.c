@@ -173,6 +173,8 @@ static const slot_t slot_max_ttl = DIR_SLOT(UNIT_SECONDS, max_ttl, 0, TTL_MAX);
 static const slot_t slot_force_ttl = DIR_SLOT(UNIT_SECONDS, force_ttl, 0, TTL_MAX);
 static const slot_t slot_swr = DIR_SLOT(UNIT_SECONDS, stale_while_revalidate, 0, TTL_MAX);
 static const slot_t slot_siu = DIR_SLOT(UNIT_SECONDS, stale_if_unreachable, 0, TTL_MAX);
+static const slot_t slot_collapse_wait = DIR_SLOT(UNIT_SECONDS, collapse_wait, 0, 3600);
+static const slot_t slot_collapse_max = SERVER_SLOT(UNIT_BYTES, collapse_max, 0, 1 << 20);
 static const slot_t slot_sie = DIR_SLOT(UNIT_SECONDS, stale_if_error, 0, TTL_MAX);
 
 /* "10M" and the like; -1 if it is no such number. */
@@ -256,6 +258,7 @@ static const flag_slot_t flag_viewer = SERVER_FLAG(viewer_headers);
 static const flag_slot_t flag_vary_device = DIR_FLAG(vary_device);
 static const flag_slot_t flag_client_control = DIR_FLAG(ignore_client_control);
 static const flag_slot_t flag_set_cookie = DIR_FLAG(store_set_cookie);
+static const flag_slot_t flag_collapse = DIR_FLAG(collapse);
 static const flag_slot_t flag_status_header = DIR_FLAG(status_header);
 
 static const char *set_flag(cmd_parms *cmd, void *dirv, int on)
@@ -619,6 +622,12 @@ const command_rec devcache_conf_directives[] = {
                  "On or Off: serve hits before access control, rewriting and fixups"),
     AP_INIT_TAKE1("DevCacheBypass", set_bypass, NULL, L,
                   "expression; where true the cache is not used"),
+    AP_INIT_FLAG("DevCacheCollapse", set_flag, (void *)&flag_collapse, L,
+                 "On or Off: ask the origin once for all who want the same now"),
+    AP_INIT_TAKE1("DevCacheCollapseWait", set_number, (void *)&slot_collapse_wait, L,
+                  "seconds to wait for another request's answer, then ask the origin"),
+    AP_INIT_TAKE1("DevCacheCollapseMax", set_number, (void *)&slot_collapse_max, S,
+                  "threads of one child that may wait so at once; 0: all of them"),
     AP_INIT_FLAG("DevCacheStatusHeader", set_flag, (void *)&flag_status_header, L,
                  "On or Off: send Cache-Status (RFC 9211)"),
     AP_INIT_TAKE1("DevCachePurge", devcache_purge_set, NULL, L,

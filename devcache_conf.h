@@ -37,7 +37,8 @@ typedef enum devcache_hints_e {
     F(const char *, device_header,  "X-Device-Type")          /* "": off             */ \
     F(const char *, device_cookie,  NULL)                     /* NULL: none          */ \
     F(int,          client_hints,   DEVCACHE_HINTS_ON)                                  \
-    F(int,          viewer_headers, 0)
+    F(int,          viewer_headers, 0)                                                 \
+    F(apr_int64_t,  collapse_max,   0)                        /* of a child; 0: all  */
 
 #define DEVCACHE_DIR_FIELDS(F)                                                         \
     F(int, enabled,                                    0)     /* DevCache            */ \
@@ -63,7 +64,9 @@ typedef enum devcache_hints_e {
     F(const apr_array_header_t *, targets,             NULL)  /* NULL: CDN-Cache-Control */ \
     F(int, status_header,                              0)                               \
     F(int, purge,                                      0)     /* DevCachePurge       */ \
-    F(const char *, purge_path,                        NULL)  /* to be taken off the URL */
+    F(const char *, purge_path,                        NULL)  /* to be taken off the URL */ \
+    F(int, collapse,                                   1)                              \
+    F(apr_interval_time_t, collapse_wait, apr_time_from_sec(10)) /* microseconds     */
 /* clang-format on */
 
 #define DEVCACHE_FIELD_DECLARE(type, name, def)                                          \

@@ -7,6 +7,9 @@
  *     begin --write--> in memory --write--> in a file --publish--> published
  *        \____________________\________________\___abort, error, pool's end--> nothing
  *
+ * A fill that others read while it is written has its bytes in both, until they are too
+ * many for memory: if in the end they fit into a record, the file has done its service.
+ *
  * Publishing writes bytes first and the entry last. For a body file: its header with the
  * final length, its slot sealed, its record appended, the entry put. Killed in between,
  * nothing points at what was written: a file that was being filled is freed by the next
@@ -37,7 +40,7 @@ struct devcache_fill_t {
     int ended;           /* published, failed or aborted; nothing is held */
     apr_status_t failed; /* why it ended, for later calls */
 
-    char *memory;        /* malloc()ed; NULL once in a file */
+    char *memory;        /* malloc()ed; NULL once in a file that is not shared */
     apr_size_t capacity; /* of memory */
     apr_uint64_t len;    /* body bytes so far */
 
@@ -49,12 +52,18 @@ struct devcache_fill_t {
 
 /* ---- beginning and ending ------------------------------------------------- */
 
+static void forget_file(devcache_fill_t *f)
+{
+    close(f->fd);
+    devcache_evict_free(f->s, &f->file);
+    f->file.serial = 0;
+    f->reserved = 0;
+}
+
 static void let_go(devcache_fill_t *f)
 {
     if (f->file.serial) {
-        close(f->fd);
-        devcache_evict_free(f->s, &f->file);
-        f->file.serial = 0;
+        forget_file(f);
     }
     free(f->memory);
     f->memory = NULL;
@@ -133,27 +142,43 @@ static apr_status_t reserve(devcache_fill_t *f, apr_uint64_t len, int known)
     return rv;
 }
 
-/* From memory to a file of its own. On error the fill has ended. */
-static apr_status_t spill(devcache_fill_t *f, apr_uint64_t expect, int known)
+static void forget_memory(devcache_fill_t *f)
+{
+    free(f->memory);
+    f->memory = NULL;
+}
+
+/* A file of its own, with what is in memory. On error it is as if nothing had been. */
+static apr_status_t open_file(devcache_fill_t *f, apr_uint64_t expect, int known)
 {
     apr_status_t rv = reserve(f, expect, known);
 
     if (rv != APR_SUCCESS) {
         f->file.serial = 0;
-        return no_room(f);
+        return APR_ENOSPC;
     }
     rv = devcache_segment_create(f->s, &f->file, 0, &f->fd, &f->salt);
     if (rv != APR_SUCCESS) {
         devcache_evict_free(f->s, &f->file);
         f->file.serial = 0;
-        return fail(f, rv);
+        f->reserved = 0;
+        return rv;
     }
     DEVCACHE_KILL_HERE("kill-in-body");
     rv = devcache_segment_write(f->s, f->fd, f->memory, (apr_size_t)f->len,
                                 DEVCACHE_FILE_HEADER);
-    free(f->memory);
-    f->memory = NULL;
-    return rv == APR_SUCCESS ? rv : fail(f, rv);
+    if (rv != APR_SUCCESS) {
+        forget_file(f);
+    }
+    return rv;
+}
+
+/* From memory to a file. On error the fill has ended. */
+static apr_status_t spill(devcache_fill_t *f, apr_uint64_t expect, int known)
+{
+    apr_status_t rv = open_file(f, expect, known);
+
+    return rv == APR_ENOSPC ? no_room(f) : rv == APR_SUCCESS ? rv : fail(f, rv);
 }
 
 static apr_status_t write_to_memory(devcache_fill_t *f, const char *data, apr_size_t len,
@@ -176,7 +201,6 @@ static apr_status_t write_to_memory(devcache_fill_t *f, const char *data, apr_si
         f->capacity = more;
     }
     memcpy(f->memory + f->len, data, len);
-    f->len += len;
     return APR_SUCCESS;
 }
 
@@ -188,11 +212,7 @@ static apr_status_t write_to_file(devcache_fill_t *f, const char *data, apr_size
         return no_room(f);
     }
     rv = devcache_segment_write(f->s, f->fd, data, len, DEVCACHE_FILE_HEADER + f->len);
-    if (rv != APR_SUCCESS) {
-        return fail(f, rv);
-    }
-    f->len += len;
-    return APR_SUCCESS;
+    return rv == APR_SUCCESS ? rv : fail(f, rv);
 }
 
 apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
@@ -210,14 +230,58 @@ apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
     if (total > f->s->body_max) {
         return no_room(f);
     }
-    if (f->file.serial == 0 && total > f->s->record_max) {
-        rv = spill(f, total, expect > 0);
+    if (total > f->s->record_max) {
+        if (f->file.serial == 0) {
+            rv = spill(f, total, expect > 0);
+        }
+        forget_memory(f);
     }
-    if (rv != APR_SUCCESS || len == 0) {
-        return rv;
+    if (rv == APR_SUCCESS && len > 0 && f->file.serial) {
+        rv = write_to_file(f, data, len);
     }
-    return f->file.serial ? write_to_file(f, data, len)
-                          : write_to_memory(f, data, len, expect);
+    if (rv == APR_SUCCESS && len > 0 && (f->memory || f->file.serial == 0)) {
+        rv = write_to_memory(f, data, len, expect);
+    }
+    f->len += rv == APR_SUCCESS ? len : 0;
+    return rv;
+}
+
+/* ---- reading while it is written ------------------------------------------ */
+
+apr_uint64_t devcache_store_fill_ticket(const devcache_fill_t *f)
+{
+    return f->ticket;
+}
+
+apr_status_t devcache_store_fill_share(devcache_fill_t *f, apr_uint64_t where[2])
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    if (f->ended) {
+        return f->failed;
+    }
+    if (f->file.serial == 0) {
+        rv = open_file(f, f->len, 0);
+    }
+    where[0] = f->file.slot;
+    where[1] = f->file.serial;
+    return rv;
+}
+
+apr_status_t devcache_store_fill_read(devcache_fill_t *f, apr_uint64_t offset, char *buf,
+                                      apr_size_t len)
+{
+    ssize_t n;
+
+    if (f->ended || offset + len > f->len) {
+        return APR_EGENERAL;
+    }
+    if (f->memory) {
+        memcpy(buf, f->memory + offset, len);
+        return APR_SUCCESS;
+    }
+    n = pread(f->fd, buf, len, (off_t)(DEVCACHE_FILE_HEADER + offset));
+    return n == (ssize_t)len ? APR_SUCCESS : n < 0 ? errno : APR_EOF;
 }
 
 /* ---- publishing ----------------------------------------------------------- */
@@ -388,11 +452,13 @@ apr_status_t devcache_store_fill_publish(devcache_fill_t *f,
     if (!devcache_record_measure(&rec) || rec.length > f->s->record_max) {
         return no_room(f);
     }
-    if (f->file.serial == 0 && rec.length + f->len > f->s->record_max) {
-        rv = spill(f, f->len, 1);
+    if (rec.length + f->len > f->s->record_max) {
+        rv = f->file.serial ? APR_SUCCESS : spill(f, f->len, 1);
         if (rv != APR_SUCCESS) {
             return rv;
         }
+    } else if (f->file.serial && (f->memory || f->len == 0)) {
+        forget_file(f);
     }
     rec.body_len = f->len;
     rv = publish(f, what, &rec, &put);

@@ -30,6 +30,7 @@
     O(HIT, "hit", HIT, "served from the cache, fresh")                                   \
     O(STALE, "stale", HIT, "served from the cache, stale and allowed to be")             \
     O(STALE_ERROR, "stale-error", MISS, "the origin failed; the stored one was served")  \
+    O(COLLAPSED, "collapsed", MISS, "served what another request was fetching")          \
     O(TIMEOUT, "timeout", MISS, "504 made here")
 
 typedef enum devcache_outcome_e {

@@ -103,6 +103,10 @@ static const char *forward_reason(const devcache_exchange_t *x)
                                                                : "bypass";
     case DEVCACHE_OUTCOME_MISS:
         return x->variants_seen ? "vary-miss" : "uri-miss";
+    case DEVCACHE_OUTCOME_COLLAPSED:
+        return x->waited == DEVCACHE_REASON_STALE      ? "stale"
+               : x->waited == DEVCACHE_REASON_URI_MISS ? "uri-miss"
+                                                       : "vary-miss";
     default:
         return x->asked_by_client ? "request" : "stale";
     }
@@ -122,6 +126,10 @@ static void show_status(request_rec *r, const devcache_exchange_t *x)
 
     value = hit ? "devcache; hit"
                 : apr_pstrcat(r->pool, "devcache; fwd=", forward_reason(x), NULL);
+    if (x->outcome == DEVCACHE_OUTCOME_COLLAPSED) {
+        value = apr_pstrcat(r->pool, value, "; collapsed", NULL);
+        has_ttl = 1;
+    }
     if (!hit && x->origin_status) {
         value = apr_psprintf(r->pool, "%s; fwd-status=%d", value, x->origin_status);
     }

@@ -6,6 +6,7 @@
 #include <http_main.h>
 #include <scoreboard.h>
 #include "devcache_clock.h"
+#include "devcache_flight.h"
 #include "devcache_stats.h"
 #include "devcache_top.h"
 #include "devcache_trouble.h"
@@ -56,6 +57,20 @@ apr_array_header_t *devcache_report_reasons(apr_pool_t *p)
         add(lines, devcache_policy_reason(i), devcache_stats_get_reason(i), meanings[i]);
     }
     return lines;
+}
+
+apr_array_header_t *devcache_report_flights(apr_pool_t *p)
+{
+    apr_array_header_t *to = apr_array_make(p, 4, sizeof(devcache_line_t));
+    devcache_flight_stats_t s;
+
+    devcache_flight_stats(&s);
+    add_gauge(to, "flights", s.flights, "fetches under way that others may follow");
+    add_gauge(to, "flights_max", s.max_flights, "their bound");
+    add_gauge(to, "flights_streaming", s.streaming,
+              "of these, read by followers already");
+    add_gauge(to, "flight_followers", s.followers, "requests that wait for one of them");
+    return to;
 }
 
 apr_array_header_t *devcache_report_store(const devcache_store_stats_t *s, apr_pool_t *p)

@@ -49,6 +49,7 @@ typedef struct devcache_report_t {
 /** Counters alone: those of ?auto and server-status. */
 apr_array_header_t *devcache_report_counters(apr_pool_t *p);
 apr_array_header_t *devcache_report_reasons(apr_pool_t *p);
+apr_array_header_t *devcache_report_flights(apr_pool_t *p);
 
 /** The numbers of one store. */
 apr_array_header_t *devcache_report_store(const devcache_store_stats_t *s, apr_pool_t *p);

@@ -11,6 +11,7 @@
 
 #include <httpd.h>
 #include "devcache_conf.h"
+#include "devcache_flight.h"
 #include "devcache_meter.h"
 #include "devcache_response.h"
 
@@ -59,10 +60,26 @@ typedef struct devcache_exchange_t {
     const char *origin_type;
     devcache_freshness_t fresh; /* of the response being stored or served */
     const char *spec;
-    apr_int64_t expect;  /* body bytes announced; -1: not */
-    apr_int64_t written; /* body bytes given to the fill */
-    int saving;          /* the response is being stored */
-    int answered_304;    /* the client's own condition holds: body to the store only */
+    apr_int64_t expect;      /* body bytes announced; -1: not */
+    apr_int64_t written;     /* body bytes given to the fill */
+    int saving;              /* the response is being stored */
+    devcache_publish_t what; /* how it is stored; made with the decision to store it */
+    int answered_304; /* the client's own condition holds: body to the store only */
+
+    /* The client of a response that is being stored: devcache_tee.c. */
+    apr_bucket_brigade *held; /* stored, not yet sent; NULL: none yet */
+    apr_int64_t sent;         /* body bytes passed on */
+    int client_gone;          /* it closed; the fill goes on */
+    int torn;                 /* what it lacks cannot be had any more */
+
+    /* One fetch for all who want the same: devcache_collapse.c. */
+    devcache_flight_t *flight; /* owned or followed; NULL: neither */
+    apr_uint64_t flight_id;    /* 0: does not take part */
+    const char *guess;         /* a spec this key has or had; NULL: not known */
+    apr_time_t wait_until;     /* monotonic; 0: has not waited */
+    devcache_reason_e waited;  /* why it needed the origin when it began to wait */
+    int shared;                /* followers can read what is stored */
+    int unreachable;           /* the origin gave no answer */
 
     devcache_outcome_e outcome;
     devcache_reason_e reason; /* why not (from) the cache */

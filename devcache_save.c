@@ -8,11 +8,13 @@
 #include <http_request.h>
 #include <util_filter.h>
 #include "devcache_clock.h"
+#include "devcache_collapse.h"
 #include "devcache_log.h"
 #include "devcache_serve.h"
 #include "devcache_stats.h"
+#include "devcache_tee.h"
 
-#define HELD_MAX (256 << 10) /* bytes read of a response before they are passed on */
+#define HELD_MAX (64 << 10) /* bytes read of a response before they are passed on */
 
 static ap_filter_rec_t *origin_filter, *save_filter;
 
@@ -91,6 +93,7 @@ static apr_status_t validation_failed(ap_filter_t *f, devcache_exchange_t *x,
     apr_bucket_brigade *stored = apr_brigade_create(r->pool, bb->bucket_alloc);
     apr_table_t *fields = r->headers_out;
 
+    x->unreachable = unreachable;
     if (devcache_serve_stale_allowed(x, status, unreachable)) {
         x->fresh = x->stored.fresh;
         r->headers_out = apr_table_make(r->pool, 16);
@@ -169,6 +172,7 @@ static apr_status_t origin_out(ap_filter_t *f, apr_bucket_brigade *bb)
         /* On a client connection that is not new mod_proxy would close it without an
          * answer, for the client to try again; an answer is better. The error page that
          * httpd makes is not the response to this URL: nothing more to store. */
+        x->unreachable = 1;
         devcache_request_step(r, x, DEVCACHE_PHASE_IDLE);
         return pass_error(f, bb, error);
     }
@@ -182,6 +186,12 @@ static apr_status_t origin_out(ap_filter_t *f, apr_bucket_brigade *bb)
 
 static void not_stored(request_rec *r, devcache_exchange_t *x, devcache_reason_e reason)
 {
+    devcache_tee_settle(r, x);
+    if (reason == DEVCACHE_REASON_INCOMPLETE) {
+        devcache_collapse_end(x, DEVCACHE_FLIGHT_BROKEN, 0);
+    } else {
+        devcache_collapse_decided(x, reason, r->status);
+    }
     x->reason = reason;
     x->saving = 0;
     x->stored_ok = 0;
@@ -243,8 +253,9 @@ static const char *reason_phrase(request_rec *r, const devcache_exchange_t *x)
     return r->status_line && strlen(r->status_line) > 4 ? r->status_line + 4 : NULL;
 }
 
-static void describe(request_rec *r, devcache_exchange_t *x, devcache_publish_t *what)
+static void describe(request_rec *r, devcache_exchange_t *x)
 {
+    devcache_publish_t *what = &x->what;
     devcache_response_t resp = {0};
 
     resp.status = r->status;
@@ -274,14 +285,14 @@ static devcache_reason_e published(apr_status_t rv)
 static void refresh(request_rec *r, devcache_exchange_t *x, const apr_table_t *fields)
 {
     int status = r->status;
-    devcache_publish_t what = {0};
     devcache_reason_e reason;
 
     r->status = x->stored.status; /* a 304 for the client is still about this one */
     reason = judge(r, x, fields);
     if (reason == DEVCACHE_REASON_NONE) {
-        describe(r, x, &what);
-        reason = published(devcache_store_refresh(x->fill, x->hit, &what));
+        describe(r, x);
+        devcache_collapse_decided(x, reason, r->status);
+        reason = published(devcache_store_refresh(x->fill, x->hit, &x->what));
         x->fill = NULL;
     } else if (reason != DEVCACHE_REASON_AUTHORIZATION) {
         /* The origin no longer allows it to be kept. */
@@ -292,6 +303,7 @@ static void refresh(request_rec *r, devcache_exchange_t *x, const apr_table_t *f
         not_stored(r, x, reason);
         return;
     }
+    devcache_collapse_end(x, DEVCACHE_FLIGHT_STORED, 0);
     x->stored_ok = 1;
     x->ttl = x->fresh.lifetime - devcache_policy_age(&x->fresh, x->received_at);
 }
@@ -358,6 +370,8 @@ static void begin(request_rec *r, devcache_exchange_t *x, const apr_table_t *fie
         }
         return;
     }
+    describe(r, x);
+    devcache_collapse_decided(x, reason, r->status);
     x->saving = x->stored_ok = 1;
     x->ttl = x->fresh.lifetime - devcache_policy_age(&x->fresh, x->received_at);
 }
@@ -375,18 +389,26 @@ static void answer_condition(request_rec *r, devcache_exchange_t *x,
 /* ---- DEVCACHE_SAVE: the body
  * -------------------------------------------------------------- */
 
+/* A body without a Content-Length can turn out so while others read it already. */
+static int is_too_large(const devcache_exchange_t *x, apr_size_t more)
+{
+    return x->written + (apr_int64_t)more > x->policy.max_object_size;
+}
+
 static void publish(request_rec *r, devcache_exchange_t *x)
 {
-    devcache_publish_t what = {0};
     devcache_reason_e reason = DEVCACHE_REASON_INCOMPLETE;
 
     if (x->expect < 0 || x->expect == x->written) {
-        int status = r->status;
-        r->status = x->answered_304 ? HTTP_OK : r->status;
-        describe(r, x, &what);
-        r->status = status;
-        reason = published(devcache_store_fill_publish(x->fill, &what));
-        x->fill = NULL;
+        devcache_tee_settle(r, x);
+        reason = is_too_large(x, 0)
+                     ? DEVCACHE_REASON_TOO_LARGE
+                     : published(devcache_store_fill_publish(x->fill, &x->what));
+        devcache_collapse_end(x,
+                              reason == DEVCACHE_REASON_NONE ? DEVCACHE_FLIGHT_STORED
+                                                             : DEVCACHE_FLIGHT_COMPLETE,
+                              0);
+        x->fill = reason == DEVCACHE_REASON_TOO_LARGE ? x->fill : NULL;
     }
     if (reason != DEVCACHE_REASON_NONE) {
         not_stored(r, x, reason);
@@ -407,15 +429,16 @@ static void save_bytes(request_rec *r, devcache_exchange_t *x, const char *data,
 {
     apr_status_t rv;
 
-    x->written += (apr_int64_t)len;
-    if (x->written > x->policy.max_object_size) {
+    if (is_too_large(x, len) && !devcache_collapse_is_read(x)) {
         not_stored(r, x, DEVCACHE_REASON_TOO_LARGE);
         return;
     }
     rv = devcache_store_fill_write(x->fill, data, len, x->expect);
     if (rv != APR_SUCCESS) {
         not_stored(r, x, DEVCACHE_REASON_STORE_ERROR);
+        return;
     }
+    x->written += (apr_int64_t)len;
 }
 
 /* Store one bucket. APR_EAGAIN: its data is not there yet. */
@@ -444,52 +467,47 @@ static apr_status_t save_bucket(request_rec *r, devcache_exchange_t *x, apr_buck
     return rv;
 }
 
-/* Pass on what stands before @a b, and keep the rest in @a bb. */
-static apr_status_t pass_before(ap_filter_t *f, apr_bucket_brigade *bb, apr_bucket *b)
-{
-    apr_bucket_brigade *rest = apr_brigade_split_ex(bb, b, NULL);
-    apr_status_t rv = ap_pass_brigade(f->next, bb);
-
-    apr_brigade_cleanup(bb);
-    APR_BRIGADE_CONCAT(bb, rest);
-    return rv;
-}
-
 /* Give a brigade to the store and on to the client: what has been read goes on before
  * anything is waited for, and before it becomes much. */
 static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
                                   apr_bucket_brigade *bb)
 {
-    apr_bucket *b = APR_BRIGADE_FIRST(bb), *next;
     apr_read_type_e block = APR_NONBLOCK_READ;
     apr_int64_t passed = x->written;
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
 
-    while (x->saving && b != APR_BRIGADE_SENTINEL(bb)) {
+    if (!x->held) {
+        x->held = apr_brigade_create(f->r->pool, f->c->bucket_alloc);
+    }
+    while (x->saving && rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+        apr_bucket *b = APR_BRIGADE_FIRST(bb);
+        int pause = APR_BUCKET_IS_FLUSH(b);
+
         rv = save_bucket(f->r, x, b, block);
         if (APR_STATUS_IS_EAGAIN(rv) && block == APR_NONBLOCK_READ) {
-            APR_BUCKET_INSERT_BEFORE(b, apr_bucket_flush_create(bb->bucket_alloc));
-            if ((rv = pass_before(f, bb, b)) != APR_SUCCESS) {
-                return rv;
-            }
             block = APR_BLOCK_READ;
-            continue;
-        }
-        if (rv != APR_SUCCESS) {
+            pause = 1;
+        } else if (rv != APR_SUCCESS) {
             not_stored(f->r, x, DEVCACHE_REASON_INCOMPLETE);
             break; /* whoever sends it will meet the same error */
+        } else if (x->saving) {
+            block = APR_NONBLOCK_READ;
+            APR_BUCKET_REMOVE(b);
+            APR_BRIGADE_INSERT_TAIL(x->held, b);
         }
-        next = APR_BUCKET_NEXT(b);
-        if (x->written - passed > HELD_MAX && next != APR_BRIGADE_SENTINEL(bb)) {
+        rv = APR_SUCCESS;
+        if (x->saving && (pause || x->written - passed > HELD_MAX)) {
             passed = x->written;
-            if ((rv = pass_before(f, bb, next)) != APR_SUCCESS) {
-                return rv;
-            }
+            rv = devcache_tee_pass(f, x, pause);
+            devcache_collapse_flow(x, pause);
         }
-        block = APR_NONBLOCK_READ;
-        b = next;
     }
-    return ap_pass_brigade(f->next, bb);
+    if (!x->saving) {
+        return devcache_tee_finish(f, x, bb);
+    }
+    rv = rv == APR_SUCCESS ? devcache_tee_pass(f, x, 0) : rv;
+    devcache_collapse_flow(x, 0);
+    return rv;
 }
 
 /* Store, and send no body: the client has it (304), or there is no client (refresh). */
@@ -507,11 +525,17 @@ static apr_status_t save_only(ap_filter_t *f, devcache_exchange_t *x,
             apr_bucket_delete(b);
         }
     }
-    if (x->refreshing) {
+    devcache_collapse_flow(x, 1);
+    if (x->refreshing || devcache_tee_client_gone(f->r, x)) {
         apr_brigade_cleanup(bb);
         return APR_SUCCESS;
     }
-    return APR_BRIGADE_EMPTY(bb) ? APR_SUCCESS : ap_pass_brigade(f->next, bb);
+    if (!APR_BRIGADE_EMPTY(bb) && ap_pass_brigade(f->next, bb) != APR_SUCCESS) {
+        f->r->connection->aborted = 1;
+    }
+    return devcache_tee_client_gone(f->r, x) || !f->r->connection->aborted
+               ? APR_SUCCESS
+               : APR_ECONNABORTED;
 }
 
 static void turn_into_304(request_rec *r, apr_bucket_brigade *bb)

@@ -7,11 +7,16 @@
 #include <http_request.h>
 #include <util_filter.h>
 #include "devcache_clock.h"
+#include "devcache_collapse.h"
 #include "devcache_field.h"
 #include "devcache_log.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
 #include "devcache_stats.h"
+#include "devcache_tee.h"
+
+/* Times that a request looks again for what others fetch before it fetches by itself. */
+#define MAX_TRIES 4
 
 static ap_filter_rec_t *headers_filter; /* mod_headers' output filter; NULL: not loaded */
 
@@ -117,20 +122,10 @@ static void restore_not_modified(request_rec *r, apr_bucket_brigade *bb)
     devcache_stats_count(DEVCACHE_COUNT_not_modified);
 }
 
-int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
+/* Status and fields of x->stored, whose body has @a len bytes. */
+static void restore_head(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb,
+                         int condition, apr_int64_t len)
 {
-    int condition = 0;
-
-    if (x->req.has_conditional || x->req.has_precondition) {
-        condition = devcache_policy_precondition(x->fields, x->stored.fields,
-                                                 x->stored.status);
-    }
-    if (condition == HTTP_PRECONDITION_FAILED) {
-        return condition;
-    }
-    if (restore_body(r, x, bb) != APR_SUCCESS) {
-        return HTTP_NOT_FOUND;
-    }
     r->status = x->stored.status;
     r->status_line = status_line(r, &x->stored);
     x->answered_at = devcache_now();
@@ -139,13 +134,49 @@ int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_br
     restore_fields(r, x);
     if (condition == HTTP_NOT_MODIFIED) {
         restore_not_modified(r, bb);
-    } else if (!AP_STATUS_IS_HEADER_ONLY(r->status)) {
-        ap_set_content_length(r, (apr_off_t)x->hit->body_len);
+    } else if (len >= 0 && !AP_STATUS_IS_HEADER_ONLY(r->status)) {
+        ap_set_content_length(r, (apr_off_t)len);
         if (r->status == HTTP_OK) {
             ap_set_accept_ranges(r);
         }
     }
+}
+
+/* The client's own conditions, against x->stored: 0, 304 or 412. */
+static int precondition(const devcache_exchange_t *x)
+{
+    return x->req.has_conditional || x->req.has_precondition
+               ? devcache_policy_precondition(x->fields, x->stored.fields,
+                                              x->stored.status)
+               : 0;
+}
+
+int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
+{
+    int condition = precondition(x);
+
+    if (condition == HTTP_PRECONDITION_FAILED) {
+        return condition;
+    }
+    if (restore_body(r, x, bb) != APR_SUCCESS) {
+        return HTTP_NOT_FOUND;
+    }
+    restore_head(r, x, bb, condition, (apr_int64_t)x->hit->body_len);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
+    return OK;
+}
+
+int devcache_serve_restore_head(request_rec *r, devcache_exchange_t *x,
+                                apr_bucket_brigade *bb, apr_int64_t len)
+{
+    int condition = precondition(x);
+
+    if (condition == HTTP_PRECONDITION_FAILED) {
+        return condition;
+    }
+    restore_head(r, x, bb, condition, len);
+    drop_content_filters(r, 0);
+    devcache_request_step(r, x, DEVCACHE_PHASE_SERVED);
     return OK;
 }
 
@@ -232,18 +263,11 @@ int devcache_serve_failure(const devcache_exchange_t *x, int status)
     return status;
 }
 
-/* The other handlers returned an error and have sent nothing. */
-static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
+/* The origin failed with @a status, the stored response may stand in. */
+static int serve_stale(request_rec *r, devcache_exchange_t *x, int status)
 {
-    /* With ProxyErrorOverride mod_proxy returns the status of an answer that it has read;
-     * that one's Date is there. */
-    int unreachable = !apr_table_get(r->headers_out, "Date");
     int rv;
 
-    x->origin_status = status;
-    if (!devcache_serve_stale_allowed(x, status, unreachable)) {
-        return devcache_serve_failure(x, status);
-    }
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                   DCLOGNO(0113) "serve: %s: origin failed with %d, stale copy served",
                   devcache_vary_key_url(x->key, r->pool), status);
@@ -253,6 +277,19 @@ static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
     devcache_stats_count(DEVCACHE_COUNT_stale_errors);
     rv = serve_stored(r, x);
     return rv == HTTP_NOT_FOUND ? devcache_serve_failure(x, status) : rv;
+}
+
+/* The other handlers returned an error and have sent nothing. */
+static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
+{
+    /* With ProxyErrorOverride mod_proxy returns the status of an answer that it has read;
+     * that one's Date is there. */
+    x->unreachable = !apr_table_get(r->headers_out, "Date");
+    x->origin_status = status;
+    if (!devcache_serve_stale_allowed(x, status, x->unreachable)) {
+        return devcache_serve_failure(x, status);
+    }
+    return serve_stale(r, x, status);
 }
 
 /* ---- asking the origin
@@ -359,6 +396,9 @@ static devcache_slice_t variant_of(void *baton, const char *spec, apr_pool_t *p)
     lookup_t *l = baton;
 
     l->x->variants_seen = 1;
+    if (!l->x->guess || strlen(spec) > strlen(l->x->guess)) {
+        l->x->guess = apr_pstrdup(l->r->pool, spec);
+    }
     return devcache_vary_values(&l->x->vary, spec, l->x->target, l->x->device.klass,
                                 l->x->fields, p);
 }
@@ -395,30 +435,26 @@ static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
 {
     int stale = use != DEVCACHE_USE_FRESH, rv;
 
-    x->outcome = stale ? DEVCACHE_OUTCOME_STALE : DEVCACHE_OUTCOME_HIT;
+    x->outcome = stale           ? DEVCACHE_OUTCOME_STALE
+                 : x->wait_until ? DEVCACHE_OUTCOME_COLLAPSED
+                                 : DEVCACHE_OUTCOME_HIT;
     if ((rv = serve_stored(r, x)) == HTTP_NOT_FOUND) {
         return rv;
     }
     log_decision(r, x, stale ? "stale hit" : "hit");
-    devcache_stats_count(stale ? DEVCACHE_COUNT_stale_hits : DEVCACHE_COUNT_hits);
+    devcache_stats_count(stale           ? DEVCACHE_COUNT_stale_hits
+                         : x->wait_until ? DEVCACHE_COUNT_collapsed
+                                         : DEVCACHE_COUNT_hits);
     if (use == DEVCACHE_USE_STALE_REFRESH) {
         devcache_refresh_run(r, x);
     }
     return rv;
 }
 
-/* Nothing usable is stored. */
+/* Nothing usable is stored: ask the origin for the whole. */
 static int miss(request_rec *r, devcache_exchange_t *x)
 {
     x->outcome = DEVCACHE_OUTCOME_MISS;
-    x->reason = x->variants_seen ? DEVCACHE_REASON_VARY_MISMATCH
-                                 : DEVCACHE_REASON_URI_MISS;
-    if (x->req.only_if_cached) {
-        x->reason = DEVCACHE_REASON_ONLY_IF_CACHED;
-        x->outcome = DEVCACHE_OUTCOME_TIMEOUT;
-        devcache_stats_count(DEVCACHE_COUNT_gateway_timeouts);
-        return HTTP_GATEWAY_TIME_OUT;
-    }
     devcache_stats_count(DEVCACHE_COUNT_misses);
     if (x->req.has_range || x->req.has_precondition) {
         x->reason = x->req.has_range ? DEVCACHE_REASON_REQ_RANGE
@@ -427,7 +463,6 @@ static int miss(request_rec *r, devcache_exchange_t *x)
         return DECLINED;
     }
     log_decision(r, x, "miss");
-    x->fill = devcache_store_fill_begin(x->server->store, x->key, r->pool);
     return fetch(r, x);
 }
 
@@ -440,36 +475,81 @@ static int bypass(request_rec *r, devcache_exchange_t *x)
     return DECLINED;
 }
 
-static int answer(request_rec *r, devcache_exchange_t *x)
+/* Stored, but not usable as it is: does it still hold? */
+static int expired(request_rec *r, devcache_exchange_t *x)
+{
+    x->outcome = DEVCACHE_OUTCOME_EXPIRED;
+    x->asked_by_client = x->ttl > 0 && x->reason != DEVCACHE_REASON_MUST_VALIDATE;
+    devcache_stats_count(DEVCACHE_COUNT_validations);
+    log_decision(r, x, "validate");
+    return validate(r, x);
+}
+
+/* The client wants nothing that would have to be fetched. */
+static int refuse_to_fetch(devcache_exchange_t *x)
+{
+    if (!x->hit) {
+        x->reason = DEVCACHE_REASON_ONLY_IF_CACHED;
+    }
+    x->outcome = DEVCACHE_OUTCOME_TIMEOUT;
+    devcache_stats_count(DEVCACHE_COUNT_gateway_timeouts);
+    return HTTP_GATEWAY_TIME_OUT;
+}
+
+/* Answer from the store alone. DECLINED: the origin is needed. */
+static int from_store(request_rec *r, devcache_exchange_t *x)
 {
     devcache_use_e use;
     int rv;
 
     lookup(r, x);
-    if (!x->hit) {
-        return miss(r, x);
+    if (x->hit) {
+        use = devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now,
+                                    &x->reason, &x->ttl);
+        if (use != DEVCACHE_USE_VALIDATE) {
+            rv = serve_hit(r, x, use);
+            if (rv != HTTP_NOT_FOUND) {
+                return rv;
+            }
+            x->hit = NULL; /* its body was evicted between the lookup and now */
+        }
     }
-    use = devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now, &x->reason,
-                                &x->ttl);
-    if (use != DEVCACHE_USE_VALIDATE) {
-        rv = serve_hit(r, x, use);
-        if (rv != HTTP_NOT_FOUND) {
+    if (!x->hit) {
+        x->reason = x->variants_seen ? DEVCACHE_REASON_VARY_MISMATCH
+                                     : DEVCACHE_REASON_URI_MISS;
+    }
+    return x->req.only_if_cached ? refuse_to_fetch(x) : DECLINED;
+}
+
+static int ask_origin(request_rec *r, devcache_exchange_t *x)
+{
+    return x->hit ? expired(r, x) : miss(r, x);
+}
+
+static int answer(request_rec *r, devcache_exchange_t *x)
+{
+    int tries, rv;
+
+    for (tries = 0; tries < MAX_TRIES; tries++) {
+        apr_uint32_t epoch = devcache_collapse_epoch(x);
+        if ((rv = from_store(r, x)) != DECLINED) {
             return rv;
         }
-        x->hit = NULL; /* its body was evicted between the lookup and now */
-        return miss(r, x);
+        if (!x->fill) {
+            x->fill = devcache_store_fill_begin(x->server->store, x->key, r->pool);
+        }
+        switch (devcache_collapse_join(r, x, epoch, &rv)) {
+        case DEVCACHE_COLLAPSE_AGAIN:
+            continue;
+        case DEVCACHE_COLLAPSE_SERVED:
+            return rv;
+        case DEVCACHE_COLLAPSE_FAILED:
+            return serve_stale(r, x, rv);
+        case DEVCACHE_COLLAPSE_ASK:
+            return ask_origin(r, x);
+        }
     }
-    if (x->req.only_if_cached) {
-        x->outcome = DEVCACHE_OUTCOME_TIMEOUT;
-        devcache_stats_count(DEVCACHE_COUNT_gateway_timeouts);
-        return HTTP_GATEWAY_TIME_OUT;
-    }
-    x->outcome = DEVCACHE_OUTCOME_EXPIRED;
-    x->asked_by_client = x->ttl > 0 && x->reason != DEVCACHE_REASON_MUST_VALIDATE;
-    devcache_stats_count(DEVCACHE_COUNT_validations);
-    log_decision(r, x, "validate");
-    x->fill = devcache_store_fill_begin(x->server->store, x->key, r->pool);
-    return validate(r, x);
+    return ask_origin(r, x);
 }
 
 /* Does httpd see the same path in this spelling as after normalising it? Only then is a
@@ -541,7 +621,7 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
 int devcache_serve_handler(request_rec *r)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
-    int rv;
+    int rv, status;
 
     if (!x || x->running || !x->path || r->main || r->prev ||
         r->proxyreq == PROXYREQ_PROXY) {
@@ -558,6 +638,10 @@ int devcache_serve_handler(request_rec *r)
         return bypass(r, x);
     }
     rv = answer(r, x);
+    status = ap_is_HTTP_ERROR(rv) ? rv : x->origin_status;
+    devcache_collapse_end(
+        x, status >= 500 ? DEVCACHE_FLIGHT_FAILED : DEVCACHE_FLIGHT_PRIVATE, status);
+    devcache_tee_end(r, x);
     devcache_store_fill_abort(x->fill); /* nothing, if it was published */
     x->fill = NULL;
     x->saving = 0;

@@ -31,6 +31,15 @@ int devcache_serve_restore(request_rec *r, devcache_exchange_t *x,
                            apr_bucket_brigade *bb);
 
 /**
+ * The same for a body that the caller sends himself, of @a len bytes (-1: not known yet).
+ * Content filters are taken off, the phase is SERVED. Where r->status is 304 after it,
+ * there is no body.
+ * @return OK, or HTTP_PRECONDITION_FAILED with nothing done
+ */
+int devcache_serve_restore_head(request_rec *r, devcache_exchange_t *x,
+                                apr_bucket_brigade *bb, apr_int64_t len);
+
+/**
  * The origin says 304, its fields are in @a r: update the stored fields and restore.
  * @return as devcache_serve_restore(); where the body has gone the phase is RETRY
  */

@@ -29,6 +29,12 @@
       "504 in place of a copy that must be validated, or by only-if-cached")             \
     C(invalidations, "URLs invalidated by unsafe requests")                              \
     C(refreshes, "stale-while-revalidate refreshes made")                                \
+    C(collapsed, "answered by what another request was fetching")                        \
+    C(collapse_timeouts, "waited for that in vain, and asked the origin")                \
+    C(collapse_limited, "did not wait: DevCacheCollapseMax")                             \
+    C(collapse_torn, "cut off, as the fetch they followed broke in its middle")          \
+    C(takeovers, "fetches taken over from a child that died")                            \
+    C(clients_gone, "fetches that went on after their client had left")                  \
     C(store_errors, "lookups that failed with an I/O error; served by the origin")       \
     C(classified, "requests classified")                                                 \
     C(spoofed, "client-sent device headers removed")                                     \

@@ -32,6 +32,7 @@ static void show_page(request_rec *r)
              "<h1>devcache</h1><p>For programs: <a href=\"?auto\">?auto</a></p><table>\n",
              r);
     show_lines(r, "", devcache_report_counters(r->pool));
+    show_lines(r, "", devcache_report_flights(r->pool));
     if (server->store) {
         devcache_store_stats(server->store, &stats);
         show_lines(r, "store_", devcache_report_store(&stats, r->pool));

@@ -38,6 +38,7 @@ void devcache_status_auto(request_rec *r)
 
     ap_set_content_type(r, "text/plain; charset=utf-8");
     show_lines(r, "", devcache_report_counters(r->pool));
+    show_lines(r, "", devcache_report_flights(r->pool));
     if (server->store) {
         devcache_store_stats(server->store, &stats);
         show_lines(r, "store_", devcache_report_store(&stats, r->pool));

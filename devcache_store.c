@@ -514,6 +514,34 @@ static int is_whole_body(const devcache_hit_t *hit, const devcache_file_header_t
            len >= DEVCACHE_FILE_HEADER + hit->body_len;
 }
 
+/* A file of the caller's own for @a fd, closed with the pool, or now on error. */
+static apr_status_t as_file(int fd, apr_file_t **pfile, apr_pool_t *p)
+{
+    apr_status_t rv = apr_os_file_put(pfile, &fd,
+                                      APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, p);
+
+    if (rv != APR_SUCCESS) {
+        close(fd);
+        return rv;
+    }
+    apr_pool_cleanup_register(p, *pfile, close_body, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_store_open_shared(devcache_store_t *s, const apr_uint64_t where[2],
+                                        apr_file_t **pfile, apr_off_t *poffset,
+                                        apr_pool_t *p)
+{
+    devcache_file_t file = {where[1], DEVCACHE_FILE_BODY, (apr_uint16_t)where[0]};
+    devcache_file_header_t header;
+    apr_uint64_t len;
+    int fd;
+    apr_status_t rv = devcache_segment_open(s, &file, &fd, &header, &len);
+
+    *poffset = DEVCACHE_FILE_HEADER;
+    return rv == APR_SUCCESS ? as_file(fd, pfile, p) : rv;
+}
+
 apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t *hit,
                                       apr_file_t **pfile, apr_off_t *poffset,
                                       apr_pool_t *p)
@@ -539,12 +567,9 @@ apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t 
         devcache_shared_count(&s->sh, DEVCACHE_N_ERRORS, rv != APR_NOTFOUND);
         return rv;
     }
-    rv = apr_os_file_put(pfile, &fd, APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, p);
-    if (rv != APR_SUCCESS) {
-        close(fd);
+    if ((rv = as_file(fd, pfile, p)) != APR_SUCCESS) {
         return rv;
     }
-    apr_pool_cleanup_register(p, *pfile, close_body, apr_pool_cleanup_null);
     *poffset = (apr_off_t)(where->body.serial ? DEVCACHE_FILE_HEADER
                                               : where->inline_from);
     return APR_SUCCESS;

@@ -130,6 +130,28 @@ devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t
 apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
                                        apr_size_t len, apr_int64_t expect);
 
+/** Two fills of one key with the same ticket: it was not removed between their
+ * beginnings.
+ */
+apr_uint64_t devcache_store_fill_ticket(const devcache_fill_t *f);
+
+/**
+ * Let others read the body while it is being written: from now on its bytes also go to a
+ * file, those written before included.
+ * @param where  opaque, for devcache_store_open_shared() in any process
+ * @return an error if there is no room; the fill goes on as before
+ */
+apr_status_t devcache_store_fill_share(devcache_fill_t *f, apr_uint64_t where[2]);
+
+/** Open what a fill shares, as devcache_store_open_body(). APR_NOTFOUND: it has ended. */
+apr_status_t devcache_store_open_shared(devcache_store_t *s, const apr_uint64_t where[2],
+                                        apr_file_t **pfile, apr_off_t *poffset,
+                                        apr_pool_t *p);
+
+/** Read back @a len bytes of what was written, from @a offset on. */
+apr_status_t devcache_store_fill_read(devcache_fill_t *f, apr_uint64_t offset, char *buf,
+                                      apr_size_t len);
+
 typedef struct devcache_publish_t {
     const char *spec;         /* variant spec, opaque text; "" matches every request */
     devcache_slice_t variant; /* the request's values under that spec */

@@ -273,6 +273,11 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     if (!stores) {
         stores = apr_hash_make(process);
         devcache_account_create(main_server);
+        if (devcache_flight_create(process) != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                         DCLOGNO(0170) "conf: no shared memory for flights; requests are "
+                                       "not collapsed");
+        }
     }
     for (s = main_server; s && rv == OK; s = s->next) {
         devcache_server_t *server = derive(pconf, s);

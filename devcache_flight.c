@@ -1,0 +1,621 @@
+/*
+ * Flights: a table in shared memory, made by the parent, inherited by all children.
+ *
+ *     FREE --join--> FETCHING --announce--> STREAMING --end--> ENDED --join--> ...
+ *                       ^  \________________ end _______________/^
+ *                       |_________ take over, its owner dead ____|
+ *
+ * A slot's `word` holds its serial, generation, state and result, and is stored as one.
+ * Whoever reads a slot without the lock reads the word, then what he wants, then the word
+ * again: if serial and generation are the same, what he has is of that flight, as
+ * everything but `written` is set before the word that tells of it and then stays.
+ *
+ * The lock is held to find and take slots and to change owners, never while waiting. It
+ * is robust; if its holder died, a slot may be half taken. Then all flights are
+ * forgotten: their followers go to the origin, their owners find that they own nothing.
+ *
+ * Waiting is a futex on the slot's `event`, in slices of a quarter of a second, between
+ * which a follower looks whether the owner's process is still the one it was. A condition
+ * variable will not do: a process killed while it waits on one can stop the others.
+ *
+ * A slot that ended keeps its result until it is taken again; the oldest are taken first,
+ * so a follower that is slow to wake finds it. If not, it sees another serial, and looks
+ * into the store as if it had come anew.
+ *
+ * `followers` is only counted up and down: a killed process leaves its part behind until
+ * the slot is taken again. The owner then spills a body that nobody reads.
+ */
+#include "devcache_flight.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <apr_shm.h>
+#include <apr_strings.h>
+#include "devcache_clock.h"
+#include "devcache_slot.h"
+
+#define FLIGHTS 512    /* under way at once in the whole server */
+#define HEAD_MAX 16384 /* bytes of key, spec, variant and meta together */
+#define AVOIDED 4096   /* ids remembered as not to be shared; a power of two */
+#define EPOCHS 1024    /* a power of two */
+#define SLICE (APR_USEC_PER_SEC / 4)
+#define WAKE_BYTES 65536                   /* progress that wakes followers, */
+#define WAKE_AFTER (APR_USEC_PER_SEC / 50) /* or so long after the last time */
+
+typedef struct slot_t {
+    apr_uint64_t word;
+    apr_uint32_t event; /* futex; raised when something has happened */
+    apr_uint32_t followers;
+    apr_uint32_t owner_pid;
+    apr_uint32_t status; /* of the result; bit 31: unreachable */
+    apr_uint64_t owner_start;
+    apr_uint64_t ticket;
+    apr_uint64_t written;
+    apr_int64_t expect;
+    apr_uint64_t file[2];
+    apr_uint32_t key_len, spec_len, variant_len, meta_len;
+    char head[HEAD_MAX];
+} slot_t;
+
+typedef struct table_t {
+    pthread_mutex_t lock;
+    apr_uint32_t next;             /* where to look for a slot first */
+    apr_uint64_t ids[2 * FLIGHTS]; /* two for each slot; 0: none */
+    apr_uint64_t avoided[AVOIDED]; /* high half: of the id; low half: until, seconds */
+    apr_uint32_t epochs[EPOCHS];
+    slot_t slots[FLIGHTS];
+} table_t;
+
+struct devcache_flight_t {
+    apr_pool_t *pool;
+    slot_t *slot;
+    apr_uint64_t word; /* serial and generation that this handle is about */
+    devcache_flight_role_e role;
+    apr_uint64_t woken; /* bytes that followers were last woken for */
+    apr_time_t woken_at;
+};
+
+static table_t *table; /* NULL: everybody is alone */
+
+/* ---- words -------------------------------------------------------------- */
+
+#define STATE(word) ((unsigned)((word) >> 8 & 0xff))
+#define RESULT(word) ((unsigned)((word)&0xff))
+#define GENERATION(word) ((unsigned)((word) >> 16 & 0xffff))
+#define SAME_FLIGHT(a, b) (((a) ^ (b)) >> 32 == 0) /* the same serial */
+#define SAME_OWNER(a, b) (((a) ^ (b)) >> 16 == 0)  /* the same generation as well */
+
+static apr_uint64_t make_word(apr_uint64_t serial, unsigned generation, unsigned state,
+                              unsigned result)
+{
+    return serial << 32 | (apr_uint64_t)(generation & 0xffff) << 16 | state << 8 | result;
+}
+
+static apr_uint64_t load_word(const slot_t *s)
+{
+    return __atomic_load_n(&s->word, __ATOMIC_ACQUIRE);
+}
+
+static void store_word(slot_t *s, apr_uint64_t word)
+{
+    __atomic_store_n(&s->word, word, __ATOMIC_RELEASE);
+}
+
+/* The same flight in another state. */
+static apr_uint64_t with_state(apr_uint64_t word, unsigned state, unsigned result)
+{
+    return (word & ~(apr_uint64_t)0xffff) | state << 8 | result;
+}
+
+static void wake(slot_t *s)
+{
+    __atomic_fetch_add(&s->event, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* ---- the lock ------------------------------------------------------------- */
+
+static void unlock(void)
+{
+    pthread_mutex_unlock(&table->lock);
+}
+
+/* Its holder died: nobody knows how far it was. */
+static void forget_all(void)
+{
+    unsigned i;
+
+    memset(table->ids, 0, sizeof(table->ids));
+    for (i = 0; i < FLIGHTS; i++) {
+        slot_t *s = &table->slots[i];
+        apr_uint64_t word = load_word(s);
+        store_word(s, make_word((word >> 32) + 1, 0, DEVCACHE_FLIGHT_ENDED,
+                                DEVCACHE_FLIGHT_PRIVATE));
+        wake(s);
+    }
+    devcache_shared_repaired(&table->lock);
+}
+
+static int lock(void)
+{
+    switch (devcache_shared_lock(&table->lock)) {
+    case DEVCACHE_LOCKED:
+        return 1;
+    case DEVCACHE_LOCKED_REPAIR:
+        forget_all();
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* ---- joining ---------------------------------------------------------------- */
+
+apr_status_t devcache_flight_create(apr_pool_t *p)
+{
+    pthread_mutexattr_t attr;
+    apr_shm_t *shm;
+    apr_status_t rv = apr_shm_create(&shm, sizeof(table_t), NULL, p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    table = apr_shm_baseaddr_get(shm); /* zeros; most of its pages are never touched */
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&table->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return APR_SUCCESS;
+}
+
+static void clear_ids(unsigned i)
+{
+    table->ids[2 * i] = table->ids[2 * i + 1] = 0;
+}
+
+static int find(apr_uint64_t id)
+{
+    unsigned i;
+
+    for (i = 0; i < 2 * FLIGHTS; i++) {
+        if (table->ids[i] == id) {
+            return (int)(i / 2);
+        }
+    }
+    return -1;
+}
+
+/* A slot that nobody has any use for; one that ended longest ago, as they are taken in
+ * turn. Those that still have followers only if there is no other. -1: none. */
+static int find_free(void)
+{
+    int second = -1;
+    unsigned n;
+
+    for (n = 0; n < FLIGHTS; n++) {
+        unsigned i = (table->next + n) % FLIGHTS;
+        const slot_t *s = &table->slots[i];
+        unsigned state = STATE(load_word(s));
+        if (state == DEVCACHE_FLIGHT_FETCHING || state == DEVCACHE_FLIGHT_STREAMING) {
+            continue;
+        }
+        if (__atomic_load_n(&s->followers, __ATOMIC_RELAXED) == 0) {
+            table->next = i + 1;
+            return (int)i;
+        }
+        second = second < 0 ? (int)i : second;
+    }
+    return second;
+}
+
+/* Is this process the one it was when it began? */
+static int is_alive(apr_uint32_t pid, apr_uint64_t start)
+{
+    devcache_owner_t now;
+
+    return devcache_slot_owner(pid, &now) &&
+           (start == 0 || now.start == 0 || now.start == start);
+}
+
+/* All slots are taken: those of killed owners that had no followers are nobody's. */
+static int reclaim(void)
+{
+    int i, found = -1;
+
+    for (i = 0; i < FLIGHTS; i++) {
+        slot_t *s = &table->slots[i];
+        if (!is_alive(s->owner_pid, s->owner_start)) {
+            clear_ids((unsigned)i);
+            store_word(s, with_state(load_word(s), DEVCACHE_FLIGHT_ENDED,
+                                     DEVCACHE_FLIGHT_PRIVATE));
+            wake(s);
+            found = i;
+        }
+    }
+    return found;
+}
+
+static const devcache_owner_t *self(void)
+{
+    static devcache_owner_t me; /* of this process; a fork makes it another one */
+
+    if (__atomic_load_n(&me.pid, __ATOMIC_ACQUIRE) != (apr_uint32_t)getpid()) {
+        devcache_owner_t now;
+        devcache_slot_owner((apr_uint32_t)getpid(), &now);
+        me.start = now.start;
+        __atomic_store_n(&me.pid, now.pid, __ATOMIC_RELEASE);
+    }
+    return &me;
+}
+
+static void own(slot_t *s, apr_uint64_t ticket)
+{
+    s->owner_pid = self()->pid;
+    s->owner_start = self()->start;
+    s->ticket = ticket;
+    __atomic_store_n(&s->written, 0, __ATOMIC_RELAXED);
+}
+
+static apr_status_t let_go(void *data)
+{
+    devcache_flight_t *f = data;
+
+    devcache_flight_end(f, DEVCACHE_FLIGHT_PRIVATE, 0, 0);
+    devcache_flight_leave(f);
+    return APR_SUCCESS;
+}
+
+static devcache_flight_t *handle(slot_t *s, devcache_flight_role_e role, apr_pool_t *p)
+{
+    devcache_flight_t *f = apr_pcalloc(p, sizeof(*f));
+
+    f->pool = p;
+    f->slot = s;
+    f->word = load_word(s);
+    f->role = role;
+    apr_pool_cleanup_register(p, f, let_go, apr_pool_cleanup_null);
+    return f;
+}
+
+static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
+{
+    int i = find_free();
+    slot_t *s;
+
+    if (i < 0 && (i = reclaim()) < 0) {
+        return NULL;
+    }
+    s = &table->slots[i];
+    own(s, ticket);
+    __atomic_store_n(&s->followers, 0, __ATOMIC_RELAXED);
+    clear_ids((unsigned)i);
+    store_word(s, make_word((load_word(s) >> 32) + 1, 0, DEVCACHE_FLIGHT_FETCHING, 0));
+    table->ids[2 * i] = id;
+    wake(s); /* who still waits for the one before it */
+    return handle(s, DEVCACHE_FLIGHT_OWNER, p);
+}
+
+devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket,
+                                            int only_own, devcache_flight_t **pf,
+                                            apr_pool_t *p)
+{
+    devcache_flight_t *f = NULL;
+    int i;
+
+    *pf = NULL;
+    if (!table || !lock()) {
+        return DEVCACHE_FLIGHT_ALONE;
+    }
+    id += id == 0;
+    i = find(id);
+    if (i >= 0 && table->slots[i].ticket != ticket) {
+        clear_ids(
+            (unsigned)i); /* the key was purged meanwhile: what is under way is old */
+        i = -1;
+    }
+    if (i < 0) {
+        f = begin(id, ticket, p);
+    } else if (!only_own) {
+        __atomic_fetch_add(&table->slots[i].followers, 1, __ATOMIC_RELAXED);
+        f = handle(&table->slots[i], DEVCACHE_FLIGHT_FOLLOWER, p);
+    }
+    unlock();
+    *pf = f;
+    return f ? f->role : DEVCACHE_FLIGHT_ALONE;
+}
+
+/* ---- owning ----------------------------------------------------------------- */
+
+int devcache_flight_owned(const devcache_flight_t *f)
+{
+    return f && f->role == DEVCACHE_FLIGHT_OWNER &&
+           SAME_OWNER(load_word(f->slot), f->word);
+}
+
+void devcache_flight_alias(devcache_flight_t *f, apr_uint64_t id)
+{
+    unsigned i;
+
+    id += id == 0;
+    if (!devcache_flight_owned(f) || !lock()) {
+        return;
+    }
+    i = (unsigned)(f->slot - table->slots);
+    /* Without its first id it was replaced; under the other there may be one already. */
+    if (devcache_flight_owned(f) && table->ids[2 * i] && find(id) < 0) {
+        table->ids[2 * i + 1] = id;
+    }
+    unlock();
+}
+
+unsigned devcache_flight_followers(const devcache_flight_t *f)
+{
+    return devcache_flight_owned(f)
+               ? __atomic_load_n(&f->slot->followers, __ATOMIC_RELAXED)
+               : 0;
+}
+
+static apr_uint32_t append(char **at, devcache_slice_t part)
+{
+    if (part.len) {
+        memcpy(*at, part.data, part.len);
+        *at += part.len;
+    }
+    return (apr_uint32_t)part.len;
+}
+
+apr_status_t devcache_flight_announce(devcache_flight_t *f,
+                                      const devcache_flight_head_t *head)
+{
+    slot_t *s;
+    char *at;
+
+    if (!devcache_flight_owned(f)) {
+        return APR_EGENERAL;
+    }
+    if (head->key.len + head->spec.len + head->variant.len + head->meta.len > HEAD_MAX) {
+        return APR_ENOSPC;
+    }
+    s = f->slot;
+    at = s->head;
+    s->key_len = append(&at, head->key);
+    s->spec_len = append(&at, head->spec);
+    s->variant_len = append(&at, head->variant);
+    s->meta_len = append(&at, head->meta);
+    s->expect = head->expect;
+    memcpy(s->file, head->file, sizeof(s->file));
+    store_word(s, with_state(f->word, DEVCACHE_FLIGHT_STREAMING, 0));
+    return APR_SUCCESS;
+}
+
+void devcache_flight_progress(devcache_flight_t *f, apr_uint64_t written, int pause)
+{
+    apr_time_t now;
+
+    if (!devcache_flight_owned(f)) {
+        return;
+    }
+    __atomic_store_n(&f->slot->written, written, __ATOMIC_RELEASE);
+    now = devcache_monotonic();
+    if (written > f->woken &&
+        (pause || written - f->woken >= WAKE_BYTES || now - f->woken_at >= WAKE_AFTER)) {
+        f->woken = written;
+        f->woken_at = now;
+        wake(f->slot);
+    }
+}
+
+void devcache_flight_end(devcache_flight_t *f, devcache_flight_result_e result,
+                         int status, int unreachable)
+{
+    if (!devcache_flight_owned(f)) {
+        return;
+    }
+    if (lock()) {
+        if (devcache_flight_owned(f)) {
+            clear_ids((unsigned)(f->slot - table->slots));
+            f->slot->status = (apr_uint32_t)status | (unreachable ? 1u << 31 : 0);
+            store_word(f->slot, with_state(f->word, DEVCACHE_FLIGHT_ENDED, result));
+            wake(f->slot);
+        }
+        unlock();
+    }
+    f->role = DEVCACHE_FLIGHT_ALONE;
+}
+
+/* ---- following ---------------------------------------------------------------- */
+
+static void look(const devcache_flight_t *f, devcache_flight_view_t *view)
+{
+    apr_uint64_t word = load_word(f->slot);
+    apr_uint32_t status = f->slot->status;
+
+    memset(view, 0, sizeof(*view));
+    view->written = __atomic_load_n(&f->slot->written, __ATOMIC_ACQUIRE);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!SAME_FLIGHT(word, f->word) || !SAME_OWNER(word, load_word(f->slot))) {
+        view->state = DEVCACHE_FLIGHT_GONE;
+        return;
+    }
+    view->state = STATE(word);
+    view->result = RESULT(word);
+    view->generation = GENERATION(word);
+    view->status = (int)(status & ~(1u << 31));
+    view->unreachable = (int)(status >> 31);
+}
+
+static int is_news(const devcache_flight_view_t *known, const devcache_flight_view_t *now)
+{
+    return known->state != now->state || known->generation != now->generation ||
+           known->written != now->written;
+}
+
+/* Sleep until the event is no longer @a seen, a slice at most. 1: the time is over. */
+static int sleep_on(slot_t *s, apr_uint32_t seen, apr_interval_time_t timeout)
+{
+    struct timespec t = {timeout / APR_USEC_PER_SEC, timeout % APR_USEC_PER_SEC * 1000};
+
+    return syscall(SYS_futex, &s->event, FUTEX_WAIT, seen, &t, NULL, 0) != 0 &&
+           errno == ETIMEDOUT;
+}
+
+apr_status_t devcache_flight_wait(devcache_flight_t *f, devcache_flight_view_t *view,
+                                  apr_interval_time_t timeout)
+{
+    apr_time_t until = devcache_monotonic() + timeout;
+    devcache_flight_view_t now;
+
+    for (;;) {
+        apr_uint32_t seen = __atomic_load_n(&f->slot->event, __ATOMIC_ACQUIRE);
+        apr_interval_time_t left = until - devcache_monotonic();
+
+        look(f, &now);
+        if (is_news(view, &now)) {
+            *view = now;
+            return APR_SUCCESS;
+        }
+        if (left <= 0) {
+            return APR_TIMEUP;
+        }
+        if (sleep_on(f->slot, seen, left < SLICE ? left : SLICE) &&
+            !is_alive(f->slot->owner_pid, f->slot->owner_start)) {
+            look(f, &now);
+            if (!is_news(view, &now)) {
+                now.state = DEVCACHE_FLIGHT_ORPHANED;
+            }
+            *view = now;
+            return APR_SUCCESS;
+        }
+    }
+}
+
+static devcache_slice_t cut(const char **at, apr_uint32_t len)
+{
+    devcache_slice_t part = devcache_slice(*at, len);
+
+    *at += len;
+    return part;
+}
+
+apr_status_t devcache_flight_head(devcache_flight_t *f,
+                                  const devcache_flight_view_t *view,
+                                  devcache_flight_head_t *head, apr_pool_t *p)
+{
+    const slot_t *s = f->slot;
+    apr_uint64_t word = load_word(s);
+    apr_uint32_t lens[4] = {s->key_len, s->spec_len, s->variant_len, s->meta_len};
+    const char *copy = apr_pmemdup(p, s->head, HEAD_MAX);
+
+    head->expect = s->expect;
+    memcpy(head->file, s->file, sizeof(head->file));
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!SAME_OWNER(word, load_word(s)) || !SAME_FLIGHT(word, f->word) ||
+        GENERATION(word) != view->generation ||
+        (apr_uint64_t)lens[0] + lens[1] + lens[2] + lens[3] > HEAD_MAX) {
+        return APR_NOTFOUND;
+    }
+    head->key = cut(&copy, lens[0]);
+    head->spec = cut(&copy, lens[1]);
+    head->variant = cut(&copy, lens[2]);
+    head->meta = cut(&copy, lens[3]);
+    return APR_SUCCESS;
+}
+
+int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t *view,
+                              apr_uint64_t ticket)
+{
+    slot_t *s = f->slot;
+    apr_uint64_t word;
+    int taken = 0;
+
+    if (!lock()) {
+        return 0;
+    }
+    word = load_word(s);
+    if (SAME_FLIGHT(word, f->word) && GENERATION(word) == view->generation &&
+        STATE(word) != DEVCACHE_FLIGHT_ENDED && !is_alive(s->owner_pid, s->owner_start)) {
+        own(s, ticket);
+        table->ids[2 * (s - table->slots) + 1] = 0;
+        store_word(
+            s, make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING, 0));
+        __atomic_fetch_sub(&s->followers, 1, __ATOMIC_RELAXED);
+        f->word = load_word(s);
+        f->role = DEVCACHE_FLIGHT_OWNER;
+        f->woken = 0;
+        wake(s);
+        taken = 1;
+    }
+    unlock();
+    return taken;
+}
+
+void devcache_flight_leave(devcache_flight_t *f)
+{
+    if (!f || f->role != DEVCACHE_FLIGHT_FOLLOWER) {
+        return;
+    }
+    f->role = DEVCACHE_FLIGHT_ALONE;
+    if (lock()) { /* so that it is not taken from the slot's next flight */
+        if (SAME_FLIGHT(load_word(f->slot), f->word)) {
+            __atomic_fetch_sub(&f->slot->followers, 1, __ATOMIC_RELAXED);
+        }
+        unlock();
+    }
+}
+
+/* ---- memory -------------------------------------------------------------------- */
+
+void devcache_flight_avoid(apr_uint64_t id, apr_time_t until)
+{
+    if (table) {
+        apr_uint64_t word = (id & ~(apr_uint64_t)0xffffffffu) |
+                            (apr_uint32_t)apr_time_sec(until);
+        __atomic_store_n(&table->avoided[id & (AVOIDED - 1)], word, __ATOMIC_RELAXED);
+    }
+}
+
+int devcache_flight_avoided(apr_uint64_t id, apr_time_t now)
+{
+    apr_uint64_t word = table ? __atomic_load_n(&table->avoided[id & (AVOIDED - 1)],
+                                                __ATOMIC_RELAXED)
+                              : 0;
+
+    return (word ^ id) >> 32 == 0 && (apr_uint32_t)word > (apr_uint32_t)apr_time_sec(now);
+}
+
+apr_uint32_t devcache_flight_epoch(apr_uint64_t key_hash)
+{
+    return table ? __atomic_load_n(&table->epochs[key_hash & (EPOCHS - 1)],
+                                   __ATOMIC_ACQUIRE)
+                 : 0;
+}
+
+void devcache_flight_advance(apr_uint64_t key_hash)
+{
+    if (table) {
+        __atomic_fetch_add(&table->epochs[key_hash & (EPOCHS - 1)], 1, __ATOMIC_RELEASE);
+    }
+}
+
+void devcache_flight_stats(devcache_flight_stats_t *out)
+{
+    unsigned i;
+
+    memset(out, 0, sizeof(*out));
+    out->max_flights = FLIGHTS;
+    for (i = 0; table && i < FLIGHTS; i++) {
+        unsigned state = STATE(load_word(&table->slots[i]));
+        if (state == DEVCACHE_FLIGHT_FETCHING || state == DEVCACHE_FLIGHT_STREAMING) {
+            out->flights++;
+            out->streaming += state == DEVCACHE_FLIGHT_STREAMING;
+            out->followers += __atomic_load_n(&table->slots[i].followers,
+                                              __ATOMIC_RELAXED);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+/**
+ * @file devcache_tee.h
+ * The client of a response that is being stored: it gets what it takes, when it takes it.
+ *
+ * Glue. What is stored is x->written bytes long, what the client was given x->sent. The
+ * origin is never read more slowly because a client reads slowly: what it does not take
+ * now it gets later out of the fill. A client that goes away does not stop the fill.
+ */
+#ifndef DEVCACHE_TEE_H
+#define DEVCACHE_TEE_H
+
+#include <util_filter.h>
+#include "devcache_request.h"
+
+/**
+ * Pass on what x->held has, all of which was stored, as far as the client takes it
+ * without delay; x->held is empty then.
+ * @param flush  nothing more is at hand: the client is to have it now
+ * @return an error only if nothing is being stored any more
+ */
+apr_status_t devcache_tee_pass(ap_filter_t *f, devcache_exchange_t *x, int flush);
+
+/**
+ * Before the fill ends: put what the client still lacks into x->held, in front of what is
+ * there. What cannot be had leaves x->torn set.
+ */
+void devcache_tee_settle(request_rec *r, devcache_exchange_t *x);
+
+/** The rest, after the fill has ended: x->held and then @a bb, whatever time it takes. */
+apr_status_t devcache_tee_finish(ap_filter_t *f, devcache_exchange_t *x,
+                                 apr_bucket_brigade *bb);
+
+/** Has the client gone? Where something is being stored the handlers are not told. */
+int devcache_tee_client_gone(request_rec *r, devcache_exchange_t *x);
+
+/** When the handlers are done: tell httpd what they were not told. */
+void devcache_tee_end(request_rec *r, devcache_exchange_t *x);
+
+#endif
