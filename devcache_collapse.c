@@ -243,7 +243,11 @@ static devcache_collapse_e stream(request_rec *r, devcache_exchange_t *x,
         ap_pass_brigade(r->output_filters, s.bb);
         return DEVCACHE_COLLAPSE_SERVED;
     }
-    APR_BRIGADE_INSERT_TAIL(s.bb, apr_bucket_flush_create(s.bb->bucket_alloc));
+    if (s.view.written == 0) { /* the header at least */
+        APR_BRIGADE_INSERT_TAIL(s.bb, apr_bucket_flush_create(s.bb->bucket_alloc));
+        ap_pass_brigade(r->output_filters, s.bb);
+        apr_brigade_cleanup(s.bb);
+    }
     *prv = stream_body(&s);
     return DEVCACHE_COLLAPSE_SERVED;
 }

@@ -239,7 +239,7 @@ apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
     if (rv == APR_SUCCESS && len > 0 && f->file.serial) {
         rv = write_to_file(f, data, len);
     }
-    if (rv == APR_SUCCESS && len > 0 && (f->memory || f->file.serial == 0)) {
+    if (rv == APR_SUCCESS && len > 0 && total <= f->s->record_max) {
         rv = write_to_memory(f, data, len, expect);
     }
     f->len += rv == APR_SUCCESS ? len : 0;

@@ -391,6 +391,7 @@ apr_status_t devcache_flight_announce(devcache_flight_t *f,
     s->expect = head->expect;
     memcpy(s->file, head->file, sizeof(s->file));
     store_word(s, with_state(f->word, DEVCACHE_FLIGHT_STREAMING, 0));
+    wake(s);
     return APR_SUCCESS;
 }
 

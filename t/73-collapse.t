@@ -225,6 +225,7 @@ for my $case (['private' => { 'Cache-Control' => 'private' }],
     my ($own, $fetch) = owner('/drip');
     my @rest = followers(2, '/drip');
     $fetch->head(200, { %fresh, 'Content-Length' => 6 });
+    $_->head for @rest;     # they have it before any of the body
     for my $part (qw(dr ip ed)) {
         $fetch->send($part);
         like $_->body_of(length $part), qr/\Adr/, 'drip' for @rest;
