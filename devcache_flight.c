@@ -478,6 +478,11 @@ apr_status_t devcache_flight_wait(devcache_flight_t *f, devcache_flight_view_t *
 
         look(f, &now);
         if (is_news(view, &now)) {
+            /* Who comes late must not begin what nobody can end. */
+            if (view->state == 0 && now.state == DEVCACHE_FLIGHT_STREAMING &&
+                !is_alive(f->slot->owner_pid, f->slot->owner_start)) {
+                now.state = DEVCACHE_FLIGHT_ORPHANED;
+            }
             *view = now;
             return APR_SUCCESS;
         }
