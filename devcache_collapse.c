@@ -56,8 +56,8 @@ static devcache_slice_t values_under(const devcache_exchange_t *x, const char *s
 
 static apr_uint64_t id_of(const devcache_exchange_t *x, devcache_slice_t variant)
 {
-    const char *root = devcache_server_root(x->server);
-    apr_uint64_t id = XXH3_64bits_withSeed(root, strlen(root), key_hash(x));
+    const char *root = devcache_server_root(x->server); /* there is a store */
+    apr_uint64_t id = XXH3_64bits_withSeed(root, root ? strlen(root) : 0, key_hash(x));
 
     id = XXH3_64bits_withSeed(variant.data, variant.len, id);
     return id ? id : 1;
