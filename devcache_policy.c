@@ -61,7 +61,7 @@ static int is_override(const char *name)
 {
     apr_size_t i;
 
-    if ((*name | 0x20) == 'f') {
+    if (devcache_field_lower_char(*name) == 'f') {
         return devcache_field_same_variable(name, "Forwarded", sizeof("Forwarded")) ||
                devcache_field_same_variable(name, "Front-End-Https",
                                             sizeof("Front-End-Https"));
@@ -88,7 +88,8 @@ apr_table_t *devcache_policy_overrides(const apr_table_t *headers, apr_pool_t *p
     int i;
 
     for (i = 0; i < lines->nelts; i++) {
-        if (is_override(e[i].key)) {
+        char first = devcache_field_lower_char(*e[i].key);
+        if ((first == 'x' || first == 'f') && is_override(e[i].key)) {
             found = found ? found : apr_table_make(p, 2);
             apr_table_addn(found, e[i].key, e[i].val);
         }

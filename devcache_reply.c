@@ -31,11 +31,9 @@ static apr_status_t mark_out(ap_filter_t *f, apr_bucket_brigade *bb)
 /* Where the cache is on, responses depend on the class if they are split by it;
  * elsewhere, as behind mod_cache's quick handler, which knows no Location yet, if their
  * Vary says so. */
-static const char *show_vary(request_rec *r, const devcache_server_t *server)
+static const char *show_vary(request_rec *r, const devcache_server_t *server,
+                             int by_device)
 {
-    const devcache_dir_t *dir = devcache_conf_dir(r);
-    int by_device = server->device && devcache_dir_enabled(dir) &&
-                    devcache_dir_vary_device(dir);
     int in_errors = apr_table_get(r->err_headers_out, "Vary") != NULL;
     const apr_table_t *fields = r->headers_out;
     const char *vary;
@@ -45,31 +43,48 @@ static const char *show_vary(request_rec *r, const devcache_server_t *server)
     } else {
         if (in_errors) {
             fields = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
+            apr_table_unset(r->err_headers_out, "Vary");
         }
         vary = devcache_vary_outward(&server->vary, fields, by_device, r->pool);
-        apr_table_unset(r->headers_out, "Vary");
-        apr_table_unset(r->err_headers_out, "Vary");
     }
     if (vary) {
         apr_table_setn(r->headers_out, "Vary", vary);
+    } else {
+        apr_table_unset(r->headers_out, "Vary");
     }
     return vary;
 }
 
-/* Responses that depend on hints ask for them. */
-static void ask_for_hints(request_rec *r, const devcache_server_t *server,
-                          const char *vary)
+/* Does the response depend on hints? Without looking, where all that are split do. */
+static int names_hints(const devcache_server_t *server, int by_device, const char *vary)
+{
+    if (by_device && server->vary.client_hints) {
+        return strcmp(vary, "*") != 0;
+    }
+    return ap_strcasestr(vary, "Sec-CH-UA-Form-Factors") != NULL;
+}
+
+static void ask_for_hints(request_rec *r, const devcache_server_t *server)
 {
     static const char wanted[] = "Sec-CH-UA-Mobile, Sec-CH-UA-Platform, "
                                  "Sec-CH-UA-Form-Factors";
 
-    if (vary == server->device_vary ? !server->vary.client_hints
-                                    : !ap_strcasestr(vary, "Sec-CH-UA-Form-Factors")) {
-        return;
-    }
     apr_table_mergen(r->headers_out, "Accept-CH", wanted);
     if (devcache_server_client_hints(server) == DEVCACHE_HINTS_CRITICAL) {
         apr_table_mergen(r->headers_out, "Critical-CH", wanted);
+    }
+}
+
+static void show_dependence(request_rec *r)
+{
+    const devcache_server_t *server = devcache_conf_server(r->server);
+    const devcache_dir_t *dir = devcache_conf_dir(r);
+    int by_device = server->device && devcache_dir_enabled(dir) &&
+                    devcache_dir_vary_device(dir);
+    const char *vary = show_vary(r, server, by_device);
+
+    if (vary && names_hints(server, by_device, vary)) {
+        ask_for_hints(r, server);
     }
 }
 
@@ -208,8 +223,6 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
     devcache_exchange_t *x = f->ctx;
-    devcache_server_t *server = devcache_conf_server(r->server);
-    const char *vary;
     apr_bucket *b;
 
     for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
@@ -225,9 +238,7 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (!x->answered_at) {
         x->answered_at = devcache_now();
     }
-    if ((vary = show_vary(r, server)) != NULL) {
-        ask_for_hints(r, server, vary);
-    }
+    show_dependence(r);
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
     if (x->dir && devcache_dir_status_header(x->dir) && x->key.data &&

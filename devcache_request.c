@@ -121,6 +121,40 @@ static void tell_viewer_fields(request_rec *r, const devcache_exchange_t *x)
     }
 }
 
+/* What the classifier wants of the client's header, in one walk: browsers send a dozen
+ * fields, half of which begin with "Sec-". Of several lines the first counts. */
+static void read_client(const apr_table_t *headers, devcache_device_input_t *in)
+{
+    const apr_array_header_t *all = apr_table_elts(headers);
+    const char **wanted;
+    int i;
+
+    memset(in, 0, sizeof *in);
+    for (i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+        switch (devcache_field_lower_char(*e->key)) {
+        case 'u':
+            wanted = !strcasecmp(e->key, "User-Agent") ? &in->user_agent : NULL;
+            break;
+        case 'c':
+            wanted = !strcasecmp(e->key, "Cookie") ? &in->cookie : NULL;
+            break;
+        case 's':
+            wanted = strncasecmp(e->key, "Sec-CH-UA-", 10)      ? NULL
+                     : !strcasecmp(e->key + 10, "Mobile")       ? &in->ch_mobile
+                     : !strcasecmp(e->key + 10, "Platform")     ? &in->ch_platform
+                     : !strcasecmp(e->key + 10, "Form-Factors") ? &in->ch_form_factors
+                                                                : NULL;
+            break;
+        default:
+            continue;
+        }
+        if (wanted && !*wanted) {
+            *wanted = e->val;
+        }
+    }
+}
+
 int devcache_request_classify(request_rec *r)
 {
     devcache_server_t *server = devcache_conf_server(r->server);
@@ -147,12 +181,7 @@ int devcache_request_classify(request_rec *r)
         return DECLINED;
     }
 
-    in.user_agent = apr_table_get(r->headers_in, "User-Agent");
-    in.ch_mobile = apr_table_get(r->headers_in, "Sec-CH-UA-Mobile");
-    in.ch_platform = apr_table_get(r->headers_in, "Sec-CH-UA-Platform");
-    in.ch_form_factors = apr_table_get(r->headers_in, "Sec-CH-UA-Form-Factors");
-    in.cookie = server->vary.device_cookie ? apr_table_get(r->headers_in, "Cookie")
-                                           : NULL;
+    read_client(r->headers_in, &in);
     devcache_device_classify_memo(server->device, memo, &in, &x->device);
     devcache_stats_count(DEVCACHE_COUNT_classified);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,

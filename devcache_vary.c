@@ -1,7 +1,5 @@
 #include "devcache_vary.h"
 
-#include <stdlib.h>
-
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -366,10 +364,11 @@ int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_p
 /* --- weighted lists ------------------------------------------------------------------
  */
 
-#define WEIGHTED_MAX 64 /* members; a longer list is compared as it stands */
+#define WEIGHTED_MAX 64  /* members; a longer list is compared as it stands */
+#define WEIGHTED_MORE 10 /* bytes of a member besides its name: ", " and ";q=0.123" */
 
 typedef struct {
-    const char *name;
+    devcache_slice_t name;
     int weight; /* thousandths */
 } weighted_t;
 
@@ -393,8 +392,8 @@ static int parse_qvalue(devcache_slice_t s)
     return weight <= 1000 ? weight : -1;
 }
 
-/* A token, perhaps with a weight; 0 if the member is anything else. */
-static int parse_weighted(devcache_slice_t member, weighted_t *out, apr_pool_t *p)
+/* A token, perhaps with a weight, in lower case; 0 if the member is anything else. */
+static int parse_weighted(devcache_slice_t member, weighted_t *out)
 {
     devcache_slice_t rest;
     apr_size_t len = 0;
@@ -405,80 +404,114 @@ static int parse_weighted(devcache_slice_t member, weighted_t *out, apr_pool_t *
     if (!len) {
         return 0;
     }
-    out->name = devcache_field_lower(member.data, len, p);
+    out->name = devcache_slice(member.data, len);
     out->weight = 1000;
-    rest = devcache_field_trim(devcache_slice(member.data + len, member.len - len));
-    if (!rest.len) {
+    if (len == member.len) {
         return 1;
     }
-    if (rest.data[0] != ';') {
+    rest = devcache_field_trim(devcache_slice(member.data + len, member.len - len));
+    if (!rest.len || rest.data[0] != ';') {
         return 0;
     }
     rest = devcache_field_trim(devcache_slice(rest.data + 1, rest.len - 1));
-    if (rest.len < 2 || (rest.data[0] != 'q' && rest.data[0] != 'Q') ||
-        rest.data[1] != '=') {
+    if (rest.len < 2 || rest.data[0] != 'q' || rest.data[1] != '=') {
         return 0;
     }
     out->weight = parse_qvalue(devcache_slice(rest.data + 2, rest.len - 2));
     return out->weight >= 0;
 }
 
-static int by_weight_and_name(const void *a, const void *b)
+/* Does a stand before b? */
+static int precedes(const weighted_t *a, const weighted_t *b)
 {
-    const weighted_t *x = a, *y = b;
-    return x->weight != y->weight ? y->weight - x->weight : strcmp(x->name, y->name);
+    apr_size_t len = a->name.len < b->name.len ? a->name.len : b->name.len;
+    int order;
+
+    if (a->weight != b->weight) {
+        return a->weight > b->weight;
+    }
+    order = memcmp(a->name.data, b->name.data, len);
+    return order ? order < 0 : a->name.len < b->name.len;
 }
 
-/* 1 added or there already; 0 no room, or there with another weight. */
+/* Put into its place. 1 added or there already; 0 no room, or there with another weight.
+ */
 static int add_weighted(weighted_t *list, int *count, weighted_t item)
 {
     int i;
 
     for (i = 0; i < *count; i++) {
-        if (strcmp(list[i].name, item.name) == 0) {
+        if (devcache_slice_eq(list[i].name, item.name)) {
             return list[i].weight == item.weight;
         }
     }
     if (*count == WEIGHTED_MAX) {
         return 0;
     }
-    list[(*count)++] = item;
+    for (i = (*count)++; i > 0 && precedes(&item, &list[i - 1]); i--) {
+        list[i] = list[i - 1];
+    }
+    list[i] = item;
     return 1;
+}
+
+static char *put_weight(char *out, int weight)
+{
+    *out++ = ';';
+    *out++ = 'q';
+    *out++ = '=';
+    *out++ = '0';
+    if (weight) {
+        *out++ = '.';
+        *out++ = (char)('0' + weight / 100);
+        *out++ = (char)('0' + weight / 10 % 10);
+        *out++ = (char)('0' + weight % 10);
+    }
+    return out;
 }
 
 static const char *weighted_text(const weighted_t *list, int count, apr_pool_t *p)
 {
-    apr_array_header_t *parts = apr_array_make(p, count + 1, sizeof(const char *));
+    apr_size_t bytes = 1;
+    char *text, *out;
     int i;
 
     for (i = 0; i < count; i++) {
-        const char *text = list[i].name;
-        if (list[i].weight == 0) {
-            text = apr_pstrcat(p, text, ";q=0", NULL);
-        } else if (list[i].weight < 1000) {
-            text = apr_psprintf(p, "%s;q=0.%03d", text, list[i].weight);
-        }
-        APR_ARRAY_PUSH(parts, const char *) = i ? apr_pstrcat(p, ", ", text, NULL) : text;
+        bytes += list[i].name.len + WEIGHTED_MORE;
     }
-    return apr_array_pstrcat(p, parts, 0);
+    text = out = apr_palloc(p, bytes);
+    for (i = 0; i < count; i++) {
+        if (i) {
+            *out++ = ',';
+            *out++ = ' ';
+        }
+        memcpy(out, list[i].name.data, list[i].name.len);
+        out += list[i].name.len;
+        if (list[i].weight < 1000) {
+            out = put_weight(out, list[i].weight);
+        }
+    }
+    *out = '\0';
+    return text;
 }
 
 /* Members sorted by weight, then by name: their order has no meaning (RFC 9110 section
  * 12.4.2). What is malformed, contradicts itself or is too long stays as it came, and so
  * can equal no canonical form. */
-static const char *canonical(const char *value, const char *(*alias)(const char *),
-                             apr_pool_t *p)
+static const char *canonical(const char *value,
+                             devcache_slice_t (*alias)(devcache_slice_t), apr_pool_t *p)
 {
-    weighted_t list[WEIGHTED_MAX] = {{NULL, 0}}, item;
+    weighted_t list[WEIGHTED_MAX], item;
     devcache_slice_t member;
-    const char *cursor = value;
+    const char *cursor;
     int count = 0;
 
     if (!value) {
         return NULL;
     }
+    cursor = devcache_field_lower(value, strlen(value), p);
     while (devcache_field_next(&cursor, &member)) {
-        if (!parse_weighted(member, &item, p)) {
+        if (!parse_weighted(member, &item)) {
             return value;
         }
         item.name = alias ? alias(item.name) : item.name;
@@ -486,20 +519,34 @@ static const char *canonical(const char *value, const char *(*alias)(const char 
             return value;
         }
     }
-    qsort(list, (apr_size_t)count, sizeof(*list), by_weight_and_name);
     return weighted_text(list, count, p);
 }
 
 /* RFC 9110 section 8.4.1: old names of the same codings. */
-static const char *coding_alias(const char *name)
+static devcache_slice_t coding_alias(devcache_slice_t name)
 {
-    return strcmp(name, "x-gzip") == 0       ? "gzip"
-           : strcmp(name, "x-compress") == 0 ? "compress"
-                                             : name;
+    return devcache_field_is(name, "x-gzip") || devcache_field_is(name, "x-compress")
+               ? devcache_slice(name.data + 2, name.len - 2)
+               : name;
 }
+
+/* What nearly all browsers send, and what it comes to. */
+static const char *const usual_codings[][2] = {
+    {"gzip, deflate, br, zstd", "br, deflate, gzip, zstd"},
+    {"gzip, deflate, br", "br, deflate, gzip"},
+    {"gzip, deflate", "deflate, gzip"},
+    {"gzip", "gzip"},
+};
 
 const char *devcache_vary_accept_encoding(const char *value, apr_pool_t *p)
 {
+    apr_size_t i;
+
+    for (i = 0; value && i < N_OF(usual_codings); i++) {
+        if (strcmp(value, usual_codings[i][0]) == 0) {
+            return usual_codings[i][1];
+        }
+    }
     return canonical(value, coding_alias, p);
 }
 
@@ -546,7 +593,8 @@ static const char *join_names(const outward_t *o, apr_pool_t *p)
     at = out = apr_palloc(p, len + 1);
     for (i = 0; i < o->count; i++) {
         if (i) {
-            at = apr_cpystrn(at, ", ", 3);
+            *at++ = ',';
+            *at++ = ' ';
         }
         memcpy(at, o->names[i].data, o->names[i].len);
         at += o->names[i].len;

@@ -245,6 +245,7 @@ static void test_canonical(apr_pool_t *p)
         const char *value, *want;
     } t[] = {
         {"gzip, deflate, br", "br, deflate, gzip"},
+        {"GZIP, Deflate, Br;q=0.5", "deflate, gzip, br;q=0.500"},
         {"GZIP;Q=1.0 ; , br ; q=0.25", "GZIP;Q=1.0 ; , br ; q=0.25"},
         {"gzip;q=1.0, br ; q=0.25", "gzip, br;q=0.250"},
         {"gzip;q=0, br;q=0.001, *;q=0.", "br;q=0.001, *;q=0, gzip;q=0"},
@@ -264,12 +265,20 @@ static void test_canonical(apr_pool_t *p)
         {"", ""},
         {" , ", ""},
     };
+    static const char *const usual[] = {"gzip, deflate, br, zstd", "gzip, deflate, br",
+                                        "gzip, deflate", "gzip"};
     const char *many = "a0";
     apr_size_t i;
 
     for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
         is_str(devcache_vary_accept_encoding(t[i].value, p), t[i].want,
                apr_psprintf(p, "accept-encoding: %s", t[i].value));
+    }
+    for (i = 0; i < sizeof(usual) / sizeof(*usual); i++) {
+        is_str(devcache_vary_accept_encoding(usual[i], p),
+               devcache_vary_accept_encoding(apr_pstrcat(p, usual[i], " ", NULL), p),
+               apr_psprintf(p, "accept-encoding: the usual %s is sorted as others are",
+                            usual[i]));
     }
     is_str(devcache_vary_accept_encoding(NULL, p), NULL, "accept-encoding: none");
     is_str(devcache_vary_accept_language("x-gzip, DE-at", p), "de-at, x-gzip",
