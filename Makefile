@@ -13,7 +13,8 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_reply.c devcache_status.c devcache_request.c devcache_refresh.c \
              devcache_backend.c devcache_quick.c devcache_guard.c devcache_purge.c \
              devcache_account.c devcache_report.c devcache_status_text.c \
-             devcache_collapse.c devcache_tee.c
+             devcache_collapse.c devcache_tee.c \
+             devcache_explain.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \

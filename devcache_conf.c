@@ -17,8 +17,8 @@ extern module AP_MODULE_DECLARE_DATA devcache_module;
 /* ---- create and merge: made from the field lists --------------------------------- */
 
 #define MERGE(type, name, def)                                                           \
-    to->name = add->name##_set ? add->name : base->name;                                 \
-    to->name##_set = add->name##_set | base->name##_set;
+    to->name = add->name##_by ? add->name : base->name;                                  \
+    to->name##_by = add->name##_by ? add->name##_by : base->name##_by;
 
 void *devcache_conf_create_server(apr_pool_t *p, server_rec *s)
 {
@@ -145,14 +145,14 @@ typedef struct slot_t {
     unit_e unit;
     int per_dir;          /* which struct the offsets are in */
     size_t value;         /* offset of an apr_int64_t, or of an int for UNIT_COUNT */
-    size_t set;           /* offset of its _set byte */
+    size_t by;            /* offset of its _by pointer */
     apr_int64_t min, max; /* in the unit as written */
 } slot_t;
 
 #define SLOT(unit, conf, per_dir, field, min, max)                                       \
     {                                                                                    \
         unit, per_dir, offsetof(devcache_##conf##_t, field),                             \
-            offsetof(devcache_##conf##_t, field##_set), min, max                         \
+            offsetof(devcache_##conf##_t, field##_by), min, max                          \
     }
 #define DIR_SLOT(unit, field, min, max) SLOT(unit, dir, 1, field, min, max)
 #define SERVER_SLOT(unit, field, min, max) SLOT(unit, server, 0, field, min, max)
@@ -230,27 +230,27 @@ static const char *set_number(cmd_parms *cmd, void *dirv, const char *arg)
     } else {
         *(apr_int64_t *)(conf + slot->value) = n;
     }
-    conf[slot->set] = 1;
+    *(const ap_directive_t **)(void *)(conf + slot->by) = cmd->directive;
     return NULL;
 }
 
 /* ---- words ------------------------------------------------------------------------- */
 
-/* Marks a field as set; to be used with a struct pointer named conf. */
-#define SET(field, v) (conf->field = (v), conf->field##_set = 1)
+/* Sets a field; to be used where a struct pointer is named conf, and a cmd_parms cmd. */
+#define SET(field, v) (conf->field = (v), conf->field##_by = cmd->directive)
 
 typedef struct flag_slot_t {
     int per_dir;
-    size_t value, set; /* offsets of an int and of its _set byte */
+    size_t value, by; /* offsets of an int and of its _by pointer */
 } flag_slot_t;
 
 #define DIR_FLAG(field)                                                                  \
     {                                                                                    \
-        1, offsetof(devcache_dir_t, field), offsetof(devcache_dir_t, field##_set)        \
+        1, offsetof(devcache_dir_t, field), offsetof(devcache_dir_t, field##_by)         \
     }
 #define SERVER_FLAG(field)                                                               \
     {                                                                                    \
-        0, offsetof(devcache_server_t, field), offsetof(devcache_server_t, field##_set)  \
+        0, offsetof(devcache_server_t, field), offsetof(devcache_server_t, field##_by)   \
     }
 
 static const flag_slot_t flag_classify = SERVER_FLAG(classify);
@@ -267,7 +267,7 @@ static const char *set_flag(cmd_parms *cmd, void *dirv, int on)
     char *conf = slot->per_dir ? dirv : (char *)devcache_conf_server(cmd->server);
 
     *(int *)(conf + slot->value) = on;
-    conf[slot->set] = 1;
+    *(const ap_directive_t **)(void *)(conf + slot->by) = cmd->directive;
     return NULL;
 }
 

@@ -11,6 +11,7 @@
 
 #include <httpd.h>
 #include <http_config.h>
+#include <util_cfgtree.h>
 #include <ap_expr.h>
 #include "devcache_device.h"
 #include "devcache_policy.h"
@@ -69,9 +70,11 @@ typedef enum devcache_hints_e {
     F(apr_interval_time_t, collapse_wait, apr_time_from_sec(10)) /* microseconds     */
 /* clang-format on */
 
+/* name_by is the directive that has set it, with its file and line; NULL: the default
+ * holds. */
 #define DEVCACHE_FIELD_DECLARE(type, name, def)                                          \
     type name;                                                                           \
-    unsigned char name##_set;
+    const ap_directive_t *name##_by;
 
 /* Where requests of one device class are counted: see devcache_meter.h. */
 typedef struct devcache_cell_ref_t {
@@ -100,7 +103,7 @@ typedef struct devcache_dir_t {
 #define DEVCACHE_FIELD_GETTER(conf, type, name, def)                                     \
     static inline type devcache_##conf##_##name(const devcache_##conf##_t *c)            \
     {                                                                                    \
-        return c->name##_set ? c->name : (def);                                          \
+        return c->name##_by ? c->name : (def);                                           \
     }
 #define F(type, name, def) DEVCACHE_FIELD_GETTER(server, type, name, def)
 DEVCACHE_SERVER_FIELDS(F)

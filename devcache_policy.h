@@ -158,6 +158,31 @@ devcache_reason_e devcache_policy_storable(const devcache_policy_conf_t *conf,
                                            apr_time_t received_at,
                                            devcache_freshness_t *out, apr_pool_t *p);
 
+/** Who states a lifetime. */
+typedef enum devcache_lifetime_by_e {
+    DEVCACHE_LIFETIME_FORCED,    /* DevCacheForceTTL */
+    DEVCACHE_LIFETIME_S_MAXAGE,  /* the origin, as the next two */
+    DEVCACHE_LIFETIME_MAX_AGE,   /* be it an invalid one */
+    DEVCACHE_LIFETIME_EXPIRES,   /* likewise */
+    DEVCACHE_LIFETIME_DEFAULT,   /* DevCacheDefaultTTL */
+    DEVCACHE_LIFETIME_HEURISTIC, /* nobody: a guess by Last-Modified, or 0 */
+} devcache_lifetime_by_e;
+
+typedef struct devcache_lifetime_t {
+    devcache_lifetime_by_e by;
+    int targeted; /* the origin said it in a targeted field, RFC 9213 */
+    int raised;   /* by DevCacheMinTTL */
+    int lowered;  /* by DevCacheMaxTTL */
+    apr_interval_time_t
+        lifetime; /* FORCED, DEFAULT: from receipt; else from generation */
+} devcache_lifetime_t;
+
+/** Where the lifetime of such a response comes from; for explanations. */
+void devcache_policy_lifetime(const devcache_policy_conf_t *conf, int status,
+                              const apr_table_t *headers, int has_query,
+                              apr_time_t received_at, devcache_lifetime_t *out,
+                              apr_pool_t *p);
+
 /** Current age (section 4.2.3) at @a now; never negative, whatever the clocks did. */
 apr_interval_time_t devcache_policy_age(const devcache_freshness_t *f, apr_time_t now);
 

@@ -42,6 +42,7 @@ typedef struct {
     int status;
     status_group_e group;
     devcache_directives_t said;
+    int targeted;     /* it is a targeted field that speaks */
     int explicit_ttl; /* the origin states a lifetime, be it an invalid one */
     int validator;    /* has an entity tag or Last-Modified that validates */
     apr_time_t date;  /* Date, or received_at if it has none that is valid */
@@ -132,14 +133,13 @@ static void read_response(reading_t *r, const devcache_policy_conf_t *conf, int 
                           const apr_table_t *headers, apr_time_t received_at,
                           apr_pool_t *p)
 {
-    int targeted = devcache_directive_response(conf->targets, headers, &r->said, p);
-
+    r->targeted = devcache_directive_response(conf->targets, headers, &r->said, p);
     r->headers = headers;
     r->status = status;
     r->group = status_group(status);
     /* RFC 9213 section 2.2: a targeted field replaces Expires as well. */
     r->explicit_ttl = r->said.s_maxage >= 0 || r->said.max_age >= 0 ||
-                      (!targeted && has(headers, "Expires"));
+                      (!r->targeted && has(headers, "Expires"));
     r->validator = has_validator(headers, received_at);
     if (!get_date(headers, "Date", received_at, &r->date)) {
         r->date = received_at; /* RFC 9110 section 6.6.1 */
@@ -408,21 +408,73 @@ static apr_interval_time_t capped(const devcache_policy_conf_t *conf,
     return conf->max_ttl >= 0 ? at_most(ttl, conf->max_ttl) : ttl;
 }
 
+/* Who states the lifetime: the order of the essay above. */
+static devcache_lifetime_by_e lifetime_by(const devcache_policy_conf_t *conf,
+                                          const reading_t *r)
+{
+    if (conf->force_ttl >= 0 && has_status(conf->force_ttl_status, r)) {
+        return DEVCACHE_LIFETIME_FORCED;
+    }
+    if (r->explicit_ttl) {
+        return r->said.s_maxage >= 0  ? DEVCACHE_LIFETIME_S_MAXAGE
+               : r->said.max_age >= 0 ? DEVCACHE_LIFETIME_MAX_AGE
+                                      : DEVCACHE_LIFETIME_EXPIRES;
+    }
+    return conf->default_ttl > 0 && has_status(conf->default_ttl_status, r)
+               ? DEVCACHE_LIFETIME_DEFAULT
+               : DEVCACHE_LIFETIME_HEURISTIC;
+}
+
 static void set_lifetime(const devcache_policy_conf_t *conf, const reading_t *r,
                          int has_query, devcache_freshness_t *out)
 {
-    if (conf->force_ttl >= 0 && has_status(conf->force_ttl_status, r)) {
+    switch (lifetime_by(conf, r)) {
+    case DEVCACHE_LIFETIME_FORCED:
         out->lifetime = out->initial_age + capped(conf, conf->force_ttl);
         out->flags &= ~DEVCACHE_NO_CACHE;
-    } else if (r->explicit_ttl) {
-        out->lifetime = explicit_lifetime(r, out->received_at);
-        out->lifetime = capped(conf, at_least(out->lifetime, conf->min_ttl));
-    } else if (conf->default_ttl > 0 && has_status(conf->default_ttl_status, r)) {
+        break;
+    case DEVCACHE_LIFETIME_DEFAULT:
         out->lifetime = out->initial_age + capped(conf, conf->default_ttl);
-    } else {
+        break;
+    case DEVCACHE_LIFETIME_HEURISTIC:
         out->lifetime = capped(conf, heuristic_lifetime(r, has_query));
         out->flags |= out->lifetime > 0 ? DEVCACHE_HEURISTIC : 0;
+        break;
+    default:
+        out->lifetime = explicit_lifetime(r, out->received_at);
+        out->lifetime = capped(conf, at_least(out->lifetime, conf->min_ttl));
     }
+}
+
+void devcache_policy_lifetime(const devcache_policy_conf_t *conf, int status,
+                              const apr_table_t *headers, int has_query,
+                              apr_time_t received_at, devcache_lifetime_t *out,
+                              apr_pool_t *p)
+{
+    apr_interval_time_t stated;
+    reading_t r;
+
+    memset(out, 0, sizeof(*out));
+    read_response(&r, conf, status, headers, received_at, p);
+    out->by = lifetime_by(conf, &r);
+    out->targeted = r.targeted;
+    switch (out->by) {
+    case DEVCACHE_LIFETIME_FORCED:
+        stated = conf->force_ttl;
+        break;
+    case DEVCACHE_LIFETIME_DEFAULT:
+        stated = conf->default_ttl;
+        break;
+    case DEVCACHE_LIFETIME_HEURISTIC:
+        stated = heuristic_lifetime(&r, has_query);
+        break;
+    default:
+        stated = explicit_lifetime(&r, received_at);
+        out->raised = stated < conf->min_ttl;
+        stated = at_least(stated, conf->min_ttl);
+    }
+    out->lowered = conf->max_ttl >= 0 && stated > conf->max_ttl;
+    out->lifetime = capped(conf, stated);
 }
 
 static unsigned flags(const devcache_directives_t *said)

@@ -53,7 +53,7 @@ const char *devcache_purge_set(cmd_parms *cmd, void *dirv, const char *arg)
     devcache_dir_t *conf = dirv;
     int by_path = !ap_cstr_casecmp(arg, "Path");
 
-    conf->purge_path_set = conf->purge_set = 1;
+    conf->purge_path_by = conf->purge_by = cmd->directive;
     conf->purge_path = by_path ? cmd->path : NULL;
     conf->purge = by_path || !ap_cstr_casecmp(arg, "On");
     if (!conf->purge) {

@@ -81,7 +81,7 @@ const char *devcache_quick_set(cmd_parms *cmd, void *dirv, int on)
         return error;
     }
     conf->quick = on;
-    conf->quick_set = 1;
+    conf->quick_by = cmd->directive;
     if (!on) {
         return NULL;
     }

@@ -403,17 +403,11 @@ static devcache_slice_t variant_of(void *baton, const char *spec, apr_pool_t *p)
                                 l->x->fields, p);
 }
 
-static void lookup(request_rec *r, devcache_exchange_t *x)
+/* What the store has given. */
+static void take(request_rec *r, devcache_exchange_t *x, apr_status_t rv)
 {
-    lookup_t baton = {r, x};
-    apr_status_t rv = devcache_store_lookup(x->server->store, x->key, variant_of, &baton,
-                                            &x->hit, r->pool);
-
     if (rv != APR_SUCCESS) {
         x->hit = NULL;
-        if (rv != APR_NOTFOUND) {
-            devcache_stats_count(DEVCACHE_COUNT_store_errors);
-        }
         return;
     }
     if (devcache_response_decode(x->hit->meta, &x->stored, r->pool) != APR_SUCCESS) {
@@ -421,6 +415,27 @@ static void lookup(request_rec *r, devcache_exchange_t *x)
         return;
     }
     x->fresh = x->stored.fresh;
+}
+
+static void lookup(request_rec *r, devcache_exchange_t *x)
+{
+    lookup_t baton = {r, x};
+    apr_status_t rv = devcache_store_lookup(x->server->store, x->key, variant_of, &baton,
+                                            &x->hit, r->pool);
+
+    if (rv != APR_SUCCESS && rv != APR_NOTFOUND) {
+        devcache_stats_count(DEVCACHE_COUNT_store_errors);
+    }
+    take(r, x, rv);
+}
+
+void devcache_serve_peek(request_rec *r, devcache_exchange_t *x)
+{
+    lookup_t baton = {r, x};
+
+    take(r, x,
+         devcache_store_peek(x->server->store, x->key, variant_of, &baton, &x->hit,
+                             r->pool));
 }
 
 static void log_decision(request_rec *r, devcache_exchange_t *x, const char *what)
@@ -569,8 +584,9 @@ static int is_plain_path(const char *path)
     return *path == '/';
 }
 
-/* Look for a fresh hit under the configuration of the Location. */
-static int quick_hit(request_rec *r, devcache_exchange_t *x)
+/* Is there a fresh hit under the configuration of the Location? */
+static int quick_finds(request_rec *r, devcache_exchange_t *x,
+                       void (*look)(request_rec *r, devcache_exchange_t *x))
 {
     x->server = devcache_conf_server(r->server);
     x->dir = devcache_conf_dir(r);
@@ -578,17 +594,19 @@ static int quick_hit(request_rec *r, devcache_exchange_t *x)
     x->query = r->parsed_uri.query;
     if (!devcache_dir_enabled(x->dir) || !devcache_dir_quick(x->dir) ||
         !devcache_request_prepare(r, x)) {
-        return DECLINED;
+        return 0;
     }
-    lookup(r, x);
-    if (!x->hit || x->req.has_precondition ||
-        devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now, &x->reason,
-                              &x->ttl) != DEVCACHE_USE_FRESH) {
-        return DECLINED;
-    }
-    ap_run_insert_filter(r);
-    devcache_stats_count(DEVCACHE_COUNT_requests);
-    return serve_hit(r, x, DEVCACHE_USE_FRESH);
+    look(r, x);
+    return x->hit && !x->req.has_precondition &&
+           devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now,
+                                 &x->reason, &x->ttl) == DEVCACHE_USE_FRESH;
+}
+
+static int may_be_quick(request_rec *r, const devcache_exchange_t *x)
+{
+    return x && !r->main && !r->prev && r->proxyreq != PROXYREQ_PROXY &&
+           devcache_conf_server(r->server)->store && devcache_quick_in_use() &&
+           is_plain_path(r->uri) && ap_location_walk(r) == OK;
 }
 
 int devcache_serve_quick(request_rec *r, int lookup_only)
@@ -597,16 +615,18 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
     ap_conf_vector_t *config = r->per_dir_config;
     ap_filter_t *output = r->output_filters, *input = r->input_filters;
     devcache_exchange_t before;
-    int rv;
+    int rv = DECLINED;
 
-    if (lookup_only || !x || r->main || r->prev || r->proxyreq == PROXYREQ_PROXY ||
-        !devcache_conf_server(r->server)->store || !devcache_quick_in_use() ||
-        !is_plain_path(r->uri) || ap_location_walk(r) != OK) {
+    if (lookup_only || !may_be_quick(r, x)) {
         r->per_dir_config = config;
         return DECLINED;
     }
     before = *x;
-    rv = quick_hit(r, x);
+    if (quick_finds(r, x, lookup)) {
+        ap_run_insert_filter(r);
+        devcache_stats_count(DEVCACHE_COUNT_requests);
+        rv = serve_hit(r, x, DEVCACHE_USE_FRESH);
+    }
     if (rv == DECLINED || rv == HTTP_NOT_FOUND) {
         /* As if it had not been: the handler phase decides. */
         *x = before;
@@ -616,6 +636,25 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
         return DECLINED;
     }
     return rv;
+}
+
+int devcache_serve_quick_peek(request_rec *r)
+{
+    devcache_exchange_t *x = devcache_request_exchange(r);
+    ap_conf_vector_t *config = r->per_dir_config;
+    devcache_exchange_t before;
+
+    if (!may_be_quick(r, x)) {
+        r->per_dir_config = config;
+        return 0;
+    }
+    before = *x;
+    if (quick_finds(r, x, devcache_serve_peek)) {
+        return 1;
+    }
+    *x = before;
+    r->per_dir_config = config;
+    return 0;
 }
 
 int devcache_serve_handler(request_rec *r)

@@ -17,6 +17,18 @@ int devcache_serve_handler(request_rec *r);
 /** Hook quick_handler, before mod_cache's: fresh hits where DevCacheQuick is On. */
 int devcache_serve_quick(request_rec *r, int lookup_only);
 
+/**
+ * What would be found for the prepared request: x->hit (NULL: nothing), x->stored,
+ * x->variants_seen. Neither counted nor a use of what is found.
+ */
+void devcache_serve_peek(request_rec *r, devcache_exchange_t *x);
+
+/**
+ * Would devcache_serve_quick() serve the request? Then its exchange is as after
+ * devcache_serve_peek(), else as it was.
+ */
+int devcache_serve_quick_peek(request_rec *r);
+
 /** Once, when all modules are loaded: finds mod_headers' filter, which runs on hits too.
  */
 void devcache_serve_init(void);

@@ -2,6 +2,7 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include "devcache_explain.h"
 #include "devcache_report.h"
 #include "devcache_status_text.h"
 
@@ -59,6 +60,9 @@ int devcache_status_handler(request_rec *r)
         return HTTP_METHOD_NOT_ALLOWED;
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    if (devcache_explain_asked(r)) {
+        return devcache_explain_answer(r);
+    }
     for (i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         if (r->args && !strcmp(r->args, forms[i].query)) {
             forms[i].show(r);

@@ -459,9 +459,9 @@ static unsigned best_of(lookup_t *l, const devcache_match_t *found, unsigned n)
     return best;
 }
 
-apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
-                                   devcache_variant_fn *variant, void *baton,
-                                   devcache_hit_t **phit, apr_pool_t *p)
+static apr_status_t look_up(devcache_store_t *s, devcache_slice_t key,
+                            devcache_variant_fn *variant, void *baton,
+                            devcache_hit_t **phit, int is_use, apr_pool_t *p)
 {
     devcache_match_t found[DEVCACHE_MATCHES];
     apr_status_t rv = APR_NOTFOUND;
@@ -486,13 +486,29 @@ apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
         apr_status_t one = try_entry(&l, &found[i].entry, phit);
 
         if (one == APR_SUCCESS) {
-            devcache_index_note_use(&found[i]);
+            if (is_use) {
+                devcache_index_note_use(&found[i]);
+            }
             return APR_SUCCESS;
         }
         rv = one == APR_NOTFOUND ? rv : one;
         found[i].at = NULL;
     }
     return rv;
+}
+
+apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
+                                   devcache_variant_fn *variant, void *baton,
+                                   devcache_hit_t **phit, apr_pool_t *p)
+{
+    return look_up(s, key, variant, baton, phit, 1, p);
+}
+
+apr_status_t devcache_store_peek(devcache_store_t *s, devcache_slice_t key,
+                                 devcache_variant_fn *variant, void *baton,
+                                 devcache_hit_t **phit, apr_pool_t *p)
+{
+    return look_up(s, key, variant, baton, phit, 0, p);
 }
 
 /* ---- large bodies --------------------------------------------------------- */

@@ -101,6 +101,11 @@ apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
                                    devcache_variant_fn *variant, void *baton,
                                    devcache_hit_t **phit, apr_pool_t *p);
 
+/** As devcache_store_lookup(), but it does not count as a use of what is found. */
+apr_status_t devcache_store_peek(devcache_store_t *s, devcache_slice_t key,
+                                 devcache_variant_fn *variant, void *baton,
+                                 devcache_hit_t **phit, apr_pool_t *p);
+
 /**
  * A large body as a file of the caller's own (own descriptor and position, closed with
  * @a p); bytes *poffset .. *poffset + hit->body_len belong to the body. The file's size

@@ -32,11 +32,11 @@ typedef struct ctl_t {
     int argc; /* arguments behind verb and options */
     char **argv;
     int json;
-    int once;
     const char *root;            /* NULL: not given */
     const char *url;             /* of the status page */
     const char *agent;           /* NULL: not given */
     apr_array_header_t *headers; /* const char *: "Name: value" */
+    const char *address;         /* NULL: not given */
 } ctl_t;
 
 /* The verbs; each returns an exit code. */
@@ -44,6 +44,7 @@ int ctl_ls(ctl_t *c);
 int ctl_show(ctl_t *c);
 int ctl_verify(ctl_t *c);
 int ctl_stats(ctl_t *c);
+int ctl_explain(ctl_t *c);
 
 /* ---- ctl_out.c ------------------------------------------------------------------------
  */

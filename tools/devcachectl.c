@@ -32,6 +32,9 @@ static const struct option options[] = {
     {"json", no_argument, NULL, 'j'},
     {"root", required_argument, NULL, 'r'},
     {"url", required_argument, NULL, 'u'},
+    {"user-agent", required_argument, NULL, 'A'},
+    {"header", required_argument, NULL, 'H'},
+    {"address", required_argument, NULL, 'a'},
     {NULL, 0, NULL, 0},
 };
 
@@ -45,6 +48,12 @@ static const struct {
      "                   environment, else " DEFAULT_ROOT "\n"},
     {'u', "  -u, --url URL    the server's status page; DEVCACHE_STATUS_URL in the\n"
           "                   environment, else " DEFAULT_URL "\n"},
+    {'A', "  -A, --user-agent TEXT   the request's User-Agent\n"},
+    {'H',
+     "  -H, --header 'NAME: VALUE'   another header of the request; may be repeated\n"},
+    {'a',
+     "  -a, --address IP   the address of the server that the request comes to, where\n"
+     "                   virtual hosts have different ones\n"},
     {'j', "  -j, --json       print JSON\n"},
     {'h', "  -h, --help       print this\n"},
 };
@@ -69,6 +78,12 @@ static const verb_t verbs[] = {
      "Ends with 1 if something is damaged. A server that uses the directory is not\n"
      "disturbed: it meets damage by itself when it reads the object, forgets that and\n"
      "asks the origin.\n"},
+    {"explain", "uAHa", 1, 1, 0, ctl_explain, "URL",
+     "Asks the server what it would do with a GET of the URL, and why: the device class\n"
+     "and the rule that gave it, the key, what is stored for such a request, until when\n"
+     "it is fresh and who says so, and the directives that hold there, with file and\n"
+     "line. The origin is not asked and nothing is changed. The scheme and port of the\n"
+     "URL are those by which the visitor's request reaches this server.\n"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -139,6 +154,15 @@ static int take_option(ctl_t *c, const verb_t *v, int letter, const char *word)
     case 'r':
         c->root = optarg;
         break;
+    case 'A':
+        c->agent = optarg;
+        break;
+    case 'H':
+        APR_ARRAY_PUSH(c->headers, const char *) = optarg;
+        break;
+    case 'a':
+        c->address = optarg;
+        break;
     default:
         c->url = optarg;
         break;
@@ -155,7 +179,7 @@ static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
     for (;;) {
         const char *word = argv[optind < argc ? optind : argc - 1];
 
-        letter = getopt_long(argc, argv, ":hjr:u:", options, NULL);
+        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:", options, NULL);
         if (letter == -1) {
             break;
         }
@@ -232,6 +256,7 @@ int main(int argc, char **argv)
         return CTL_FAILED;
     }
     c.verb = v->name;
+    c.headers = apr_array_make(c.pool, 4, sizeof(const char *));
     rv = run(&c, v, argc - 1, argv + 1);
     apr_terminate();
     return rv;

@@ -1,0 +1,697 @@
+/*
+ * Explaining.
+ *
+ * A request is made as the core of httpd makes one, on a copy of the connection that says
+ * it came to the URL's port, and is taken through the host's own phases: virtual host,
+ * post_read_request (where devices are classified), Location, rewriting, access control,
+ * fixups. There it stops. What our handler would do then is done step by step with the
+ * same functions, but for the lookup, which leaves no trace.
+ *
+ * No handler and no filter is run, so nothing is written to the client's connection, of
+ * which the copy shares the filters. Nothing is logged about it.
+ *
+ * Told is what the asker has to know, not what a visitor would get: of stored fields
+ * those that decide about caching, of secret request fields that they are there.
+ */
+#include "devcache_explain.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <apr_uri.h>
+#include <arpa/inet.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_main.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <http_vhost.h>
+#include "devcache_clock.h"
+#include "devcache_conf.h"
+#include "devcache_field.h"
+#include "devcache_guard.h"
+#include "devcache_json.h"
+#include "devcache_request.h"
+#include "devcache_serve.h"
+
+#define HEADERS_MAX 100
+
+/* ---- the question ----------------------------------------------------------------- */
+
+typedef struct asked_t {
+    apr_uri_t url;
+    apr_port_t port;
+    const char *address; /* NULL: where this request has come to */
+    apr_table_t *headers;
+} asked_t;
+
+int devcache_explain_asked(const request_rec *r)
+{
+    return r->args && !strncmp(r->args, "explain=", 8);
+}
+
+static int is_visible(const char *s)
+{
+    for (; *s; s++) {
+        if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static const char *take_url(asked_t *a, const char *value, apr_pool_t *p)
+{
+    if (!is_visible(value) || strchr(value, ' ') ||
+        apr_uri_parse(p, value, &a->url) != APR_SUCCESS || !a->url.scheme ||
+        !a->url.hostname || !*a->url.hostname || a->url.user ||
+        (strcmp(a->url.scheme, "http") && strcmp(a->url.scheme, "https"))) {
+        return "explain= takes a URL such as http://www.example.org/page, with %XX for "
+               "what is not ASCII";
+    }
+    a->port = a->url.port_str && *a->url.port_str ? a->url.port
+                                                  : apr_uri_port_of_scheme(a->url.scheme);
+    return NULL;
+}
+
+static const char *take_header(asked_t *a, char *value)
+{
+    char *colon = strchr(value, ':');
+
+    if (!colon || !is_visible(value)) {
+        return "header= takes a request header such as 'Accept-Encoding: gzip'";
+    }
+    *colon++ = '\0';
+    if (!devcache_field_is_token(devcache_slice_str(value))) {
+        return "header= has a name that is none";
+    }
+    if (!ap_cstr_casecmp(value, "Host")) {
+        return "header= cannot be Host: that comes from the URL";
+    }
+    if (apr_table_elts(a->headers)->nelts >= HEADERS_MAX) {
+        return "there are too many header=";
+    }
+    apr_table_addn(a->headers, value, colon + strspn(colon, " \t"));
+    return NULL;
+}
+
+static const char *take_address(asked_t *a, const char *value)
+{
+    unsigned char bytes[16];
+
+    if (inet_pton(AF_INET, value, bytes) != 1 && inet_pton(AF_INET6, value, bytes) != 1) {
+        return "address= takes an IP address of this server";
+    }
+    a->address = value;
+    return NULL;
+}
+
+/* NULL, or what is wrong with the question. */
+static const char *read_question(request_rec *r, asked_t *a)
+{
+    const char *rest = r->args, *error = NULL;
+
+    memset(a, 0, sizeof *a);
+    a->headers = apr_table_make(r->pool, 8);
+    while (*rest && !error) {
+        const char *pair = ap_getword(r->pool, &rest, '&');
+        char *name = ap_getword(r->pool, &pair, '=');
+        char *value = apr_pstrdup(r->pool, pair);
+
+        if (ap_unescape_urlencoded(value) != OK) {
+            return "the question has a % that is no escape";
+        }
+        error = !strcmp(name, "explain")   ? take_url(a, value, r->pool)
+                : !strcmp(name, "header")  ? take_header(a, value)
+                : !strcmp(name, "address") ? take_address(a, value)
+                                           : "the question takes explain=, header= and "
+                                             "address= only";
+    }
+    return error;
+}
+
+/* ---- the request that it is about -------------------------------------------------- */
+
+static const struct ap_logconf silent = {NULL, -1};
+
+/* What modules keep with the connection, for their hooks count on it; but neither the TLS
+ * session nor the HTTP/2 stream that the question has come by. */
+static ap_conf_vector_t *copy_config(ap_conf_vector_t *from, apr_pool_t *p)
+{
+    ap_conf_vector_t *to = ap_create_conn_config(p);
+    module *m;
+
+    for (m = ap_top_module; m; m = m->next) {
+        if (strcmp(m->name, "mod_ssl.c") && strcmp(m->name, "mod_http2.c")) {
+            ap_set_module_config(to, m, ap_get_module_config(from, m));
+        }
+    }
+    return to;
+}
+
+static conn_rec *make_connection(request_rec *r, const asked_t *a)
+{
+    const conn_rec *own = r->connection;
+    conn_rec *c = apr_pmemdup(r->pool, own, sizeof *c);
+    const char *ip = a->address ? a->address : own->local_ip;
+
+    if (apr_sockaddr_info_get(&c->local_addr, ip, APR_UNSPEC, a->port, 0, r->pool) !=
+        APR_SUCCESS) {
+        return NULL;
+    }
+    c->local_ip = (char *)ip;
+    c->pool = r->pool;
+    c->master = NULL;
+    c->log = &silent;
+    c->notes = apr_table_make(r->pool, 1);
+    c->conn_config = copy_config(own->conn_config, r->pool);
+    c->base_server = ap_server_conf;
+    ap_update_vhost_given_ip(c);
+    return c;
+}
+
+static request_rec *make_request(conn_rec *c, const asked_t *a)
+{
+    request_rec *r = ap_create_request(c);
+    const apr_array_header_t *all = apr_table_elts(a->headers);
+    const char *host = a->url.hostinfo;
+    int i;
+
+    r->log = &silent;
+    r->request_time = apr_time_now();
+    r->the_request = apr_psprintf(
+        r->pool, "GET %s%s%s HTTP/1.1", a->url.path && *a->url.path ? a->url.path : "/",
+        a->url.query ? "?" : "", a->url.query ? a->url.query : "");
+    apr_table_setn(r->headers_in, "Host", host);
+    for (i = 0; i < all->nelts; i++) {
+        const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+        apr_table_addn(r->headers_in, e->key, e->val);
+    }
+    apr_table_compress(r->headers_in, APR_OVERLAP_TABLES_MERGE);
+    return r;
+}
+
+/* As ap_invoke_handler() names it before the handlers run; it is a part of the target. */
+static void name_handler(request_rec *r)
+{
+    if (r->handler) {
+        return;
+    }
+    r->handler = AP_DEFAULT_HANDLER_NAME;
+    if (r->content_type && AP_REQUEST_IS_TRUSTED_CT(r)) {
+        apr_size_t len = strcspn(r->content_type, ";");
+
+        while (len && r->content_type[len] && r->content_type[len - 1] == ' ') {
+            len--;
+        }
+        r->handler = apr_pstrmemdup(r->pool, r->content_type, len);
+    }
+}
+
+/* What becomes of a request. */
+typedef struct outcome_t {
+    int status;         /* httpd answers with it before the cache is asked; OK: no */
+    const char *answer; /* hit, stale, validate, miss, ... */
+    int quick;          /* a hit of DevCacheQuick: nothing else was asked */
+    devcache_exchange_t *x;
+} outcome_t;
+
+/* Through the phases. @return OK, or the status that ends it */
+static int process(request_rec *r, int *pquick)
+{
+    int status;
+
+    *pquick = 0;
+    if (!ap_parse_request_line(r) || !ap_check_request_header(r)) {
+        return r->status == HTTP_OK ? HTTP_BAD_REQUEST : r->status;
+    }
+    r->per_dir_config = r->server->lookup_defaults;
+    if ((status = ap_post_read_request(r)) != OK) {
+        return status;
+    }
+    *pquick = devcache_serve_quick_peek(r);
+    if (*pquick || (status = ap_process_request_internal(r)) != OK) {
+        return status;
+    }
+    name_handler(r);
+    return OK;
+}
+
+/* ---- what our handler would do ------------------------------------------------------
+ */
+
+static const char *judge_hit(devcache_exchange_t *x)
+{
+    switch (devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now,
+                                  &x->reason, &x->ttl)) {
+    case DEVCACHE_USE_FRESH:
+        return "hit";
+    case DEVCACHE_USE_STALE:
+        return "stale";
+    case DEVCACHE_USE_STALE_REFRESH:
+        return "stale-refresh";
+    default:
+        return x->req.only_if_cached ? "timeout" : "validate";
+    }
+}
+
+static const char *judge_miss(devcache_exchange_t *x)
+{
+    if (x->req.only_if_cached) {
+        x->reason = DEVCACHE_REASON_ONLY_IF_CACHED;
+        return "timeout";
+    }
+    if (x->req.has_range || x->req.has_precondition) {
+        x->reason = x->req.has_range ? DEVCACHE_REASON_REQ_RANGE
+                                     : DEVCACHE_REASON_REQ_PRECOND;
+        return "pass";
+    }
+    x->reason = x->variants_seen ? DEVCACHE_REASON_VARY_MISMATCH
+                                 : DEVCACHE_REASON_URI_MISS;
+    return "miss";
+}
+
+static const char *judge(request_rec *r, devcache_exchange_t *x)
+{
+    x->server = devcache_conf_server(r->server);
+    x->dir = devcache_conf_dir(r);
+    if (!x->path || r->proxyreq == PROXYREQ_PROXY || !devcache_dir_enabled(x->dir) ||
+        !x->server->store || (r->handler && !strcmp(r->handler, "devcache-status"))) {
+        return "off";
+    }
+    if (!devcache_request_prepare(r, x)) {
+        return "bypass";
+    }
+    devcache_serve_peek(r, x);
+    return x->hit ? judge_hit(x) : judge_miss(x);
+}
+
+static void find_outcome(request_rec *r, outcome_t *o)
+{
+    memset(o, 0, sizeof *o);
+    o->status = process(r, &o->quick);
+    o->x = devcache_request_exchange(r);
+    if (o->quick) {
+        o->status = OK;
+        o->answer = "hit";
+    } else if (o->status != OK) {
+        o->answer = "httpd";
+    } else {
+        o->answer = o->x ? judge(r, o->x) : "off";
+    }
+}
+
+/* ---- telling: configuration ----------------------------------------------------------
+ */
+
+/* A directive as it stands in its file. */
+static void put_directive(devcache_json_t *j, const char *name, const ap_directive_t *d,
+                          apr_pool_t *p)
+{
+    if (!d) {
+        return;
+    }
+    devcache_json_object(j, name);
+    devcache_json_string(j, "directive",
+                         apr_pstrcat(p, d->directive, " ", d->args, NULL));
+    devcache_json_string(j, "at", apr_psprintf(p, "%s:%d", d->filename, d->line_num));
+    devcache_json_end(j);
+}
+
+/* Every directive of ours that has a say at this place, once. */
+static void put_directives(devcache_json_t *j, const devcache_server_t *server,
+                           const devcache_dir_t *dir, apr_pool_t *p)
+{
+#define F(type, name, def) server->name##_by,
+#define G(type, name, def) dir->name##_by,
+    const ap_directive_t *const all[] = {DEVCACHE_SERVER_FIELDS(F)
+                                             DEVCACHE_DIR_FIELDS(G)};
+#undef F
+#undef G
+#define F(type, name, def) +1
+    const int n = 0 DEVCACHE_SERVER_FIELDS(F) DEVCACHE_DIR_FIELDS(F);
+#undef F
+    int i, k;
+
+    devcache_json_array(j, "directives");
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < i && all[k] != all[i]; k++) {
+        }
+        if (k == i) { /* one directive may set two fields */
+            put_directive(j, NULL, all[i], p);
+        }
+    }
+    devcache_json_end(j);
+}
+
+/* Does the virtual host bear the name that was asked for? Else it is there as the default
+ * one of its address. */
+static int is_named(const server_rec *s, const char *host)
+{
+    int i;
+
+    if (!host || !s->server_hostname) {
+        return 0;
+    }
+    for (i = 0; s->names && i < s->names->nelts; i++) {
+        if (!strcasecmp(host, APR_ARRAY_IDX(s->names, i, const char *))) {
+            return 1;
+        }
+    }
+    for (i = 0; s->wild_names && i < s->wild_names->nelts; i++) {
+        if (!ap_strcasecmp_match(host, APR_ARRAY_IDX(s->wild_names, i, const char *))) {
+            return 1;
+        }
+    }
+    return !strcasecmp(host, s->server_hostname);
+}
+
+static void put_server(devcache_json_t *j, request_rec *r)
+{
+    const server_rec *s = r->server;
+
+    devcache_json_object(j, "vhost");
+    devcache_json_string(j, "name", s->server_hostname ? s->server_hostname : "-");
+    if (s->defn_name) {
+        devcache_json_string(
+            j, "at", apr_psprintf(r->pool, "%s:%u", s->defn_name, s->defn_line_number));
+    }
+    devcache_json_bool(j, "named", is_named(s, r->hostname));
+    devcache_json_end(j);
+}
+
+static void put_device(devcache_json_t *j, const devcache_exchange_t *x,
+                       const devcache_server_t *server)
+{
+    int i;
+
+    if (!x || !server->device) {
+        devcache_json_null(j, "device");
+        return;
+    }
+    devcache_json_object(j, "device");
+    devcache_json_string(j, "class", x->device.klass);
+    devcache_json_string(j, "kind", x->device.kind);
+    devcache_json_string(j, "rule", x->device.rule);
+    devcache_json_bool(j, "by_cookie", x->device.by_cookie);
+    devcache_json_bool(j, "by_hints", x->device.by_hints);
+    for (i = 0; i < server->rules->nelts; i++) {
+        const devcache_pair_t *own = &APR_ARRAY_IDX(server->rules, i, devcache_pair_t);
+
+        if (!strcmp(own->second, x->device.rule)) {
+            devcache_json_string(j, "at", own->where);
+            break;
+        }
+    }
+    devcache_json_end(j);
+}
+
+/* ---- telling: what is stored ---------------------------------------------------------
+ */
+
+static apr_int64_t seconds(apr_interval_time_t t)
+{
+    return (t < 0 ? t - APR_USEC_PER_SEC + 1 : t) / APR_USEC_PER_SEC;
+}
+
+static int is_secret(const char *name)
+{
+    return !ap_cstr_casecmp(name, "Cookie") || !ap_cstr_casecmp(name, "Authorization") ||
+           !ap_cstr_casecmp(name, "Proxy-Authorization");
+}
+
+static void put_field(devcache_json_t *j, const char *name, const char *value)
+{
+    devcache_json_object(j, NULL);
+    devcache_json_string(j, "name", name);
+    devcache_json_string(j, "value", is_secret(name) ? "present" : value);
+    devcache_json_end(j);
+}
+
+/* Stored fields that decide about caching. */
+static void put_cache_fields(devcache_json_t *j, const devcache_exchange_t *x)
+{
+    static const char *const names[] = {"Cache-Control", "Expires", "Date",  "ETag",
+                                        "Last-Modified", "Vary",    "Pragma"};
+    const apr_array_header_t *targets = x->policy.targets;
+    int i;
+
+    devcache_json_array(j, "headers");
+    for (i = 0; i < targets->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(targets, i, const char *);
+        const char *value = apr_table_get(x->stored.fields, name);
+        if (value) {
+            put_field(j, name, value);
+        }
+    }
+    for (i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        const char *value = apr_table_get(x->stored.fields, names[i]);
+        if (value) {
+            put_field(j, names[i], value);
+        }
+    }
+    devcache_json_end(j);
+}
+
+/* The field in which the origin states the lifetime, as it stands there. */
+static const char *stating_field(const devcache_exchange_t *x,
+                                 const devcache_lifetime_t *l, apr_pool_t *p)
+{
+    const char *name = l->by == DEVCACHE_LIFETIME_EXPIRES ? "Expires" : "Cache-Control";
+    const apr_array_header_t *targets = x->policy.targets;
+    const char *value;
+    int i;
+
+    for (i = 0; l->targeted && i < targets->nelts; i++) {
+        if (apr_table_get(x->stored.fields, APR_ARRAY_IDX(targets, i, const char *))) {
+            name = APR_ARRAY_IDX(targets, i, const char *);
+            break;
+        }
+    }
+    value = apr_table_getm(p, x->stored.fields, name);
+    return apr_pstrcat(p, name, ": ", value ? value : "", NULL);
+}
+
+/* Who stated the lifetime: by the rules that hold now. Where they give another one than
+ * the stored response has, they have changed since, or mod_headers changes the fields. */
+static void put_lifetime(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
+{
+    const devcache_freshness_t *f = &x->stored.fresh;
+    devcache_lifetime_t l;
+    apr_interval_time_t now_gives;
+    int own;
+
+    devcache_policy_lifetime(&x->policy, x->stored.status, x->stored.fields,
+                             x->query != NULL, f->received_at, &l, r->pool);
+    own = l.by == DEVCACHE_LIFETIME_FORCED || l.by == DEVCACHE_LIFETIME_DEFAULT;
+    now_gives = l.lifetime + (own ? f->initial_age : 0);
+    devcache_json_object(j, "lifetime");
+    if (now_gives != f->lifetime) {
+        devcache_json_int(j, "seconds", seconds(f->lifetime));
+        devcache_json_string(j, "by", "unknown");
+        devcache_json_int(j, "now", seconds(l.lifetime));
+        devcache_json_end(j);
+        return;
+    }
+    devcache_json_int(j, "seconds", seconds(l.lifetime));
+    if (own) {
+        devcache_json_string(j, "by", "directive");
+        put_directive(j, "directive",
+                      l.by == DEVCACHE_LIFETIME_FORCED ? x->dir->force_ttl_by
+                                                       : x->dir->default_ttl_by,
+                      r->pool);
+    } else if (l.by == DEVCACHE_LIFETIME_HEURISTIC) {
+        devcache_json_string(j, "by", "guess");
+    } else {
+        devcache_json_string(j, "by", "origin");
+        devcache_json_string(j, "field", stating_field(x, &l, r->pool));
+    }
+    put_directive(j, "raised", l.raised ? x->dir->min_ttl_by : NULL, r->pool);
+    put_directive(j, "lowered", l.lowered ? x->dir->max_ttl_by : NULL, r->pool);
+    devcache_json_end(j);
+}
+
+static void put_variant(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
+{
+    const apr_array_header_t *all;
+    devcache_vary_said_t said;
+    int i;
+
+    devcache_json_string(j, "varies_by", x->hit->spec);
+    devcache_json_array(j, "variant");
+    if (devcache_vary_read(x->hit->variant, &said, r->pool)) {
+        if (said.device) {
+            put_field(j, "@device", said.device);
+        }
+        all = apr_table_elts(said.values);
+        for (i = 0; i < all->nelts; i++) {
+            const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
+            put_field(j, e->key, e->val);
+        }
+    }
+    devcache_json_end(j);
+}
+
+static void put_stored(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
+{
+    const devcache_freshness_t *f = &x->stored.fresh;
+    apr_interval_time_t age = devcache_policy_age(f, x->now);
+
+    devcache_json_object(j, "stored");
+    devcache_json_int(j, "status", x->stored.status);
+    put_variant(j, r, x);
+    devcache_json_uint(j, "size", x->hit->body_len);
+    devcache_json_int(j, "stored_at", apr_time_sec(x->hit->stored_at));
+    devcache_json_int(j, "age", seconds(age));
+    devcache_json_int(j, "ttl", seconds(f->lifetime - age));
+    devcache_json_int(j, "fresh_until", apr_time_sec(x->now + f->lifetime - age));
+    put_lifetime(j, r, x);
+    devcache_json_bool(j, "never_stale", (f->flags & DEVCACHE_MUST_REVALIDATE) != 0);
+    devcache_json_bool(j, "always_validated", (f->flags & DEVCACHE_NO_CACHE) != 0);
+    devcache_json_int(j, "stale_while_revalidate", seconds(f->stale_while_revalidate));
+    devcache_json_int(j, "stale_if_error", seconds(f->stale_if_error));
+    put_cache_fields(j, x);
+    devcache_json_end(j);
+}
+
+/* ---- telling: the whole
+ * ---------------------------------------------------------------- */
+
+static const char *const meanings[] = {
+#define R(name, text, meaning) meaning,
+    DEVCACHE_REASONS(R)
+#undef R
+};
+
+static void put_reason(devcache_json_t *j, const char *name, devcache_reason_e reason)
+{
+    if (reason != DEVCACHE_REASON_NONE) {
+        devcache_json_object(j, name);
+        devcache_json_string(j, "reason", devcache_policy_reason(reason));
+        devcache_json_string(j, "meaning", meanings[reason]);
+        devcache_json_end(j);
+    }
+}
+
+/* Names of the client's fields that bypass the cache, for the reason override-header. */
+static void put_overrides(devcache_json_t *j, const devcache_exchange_t *x)
+{
+    const apr_array_header_t *all = x->overrides ? apr_table_elts(x->overrides) : NULL;
+    int i;
+
+    if (x->reason != DEVCACHE_REASON_REQ_OVERRIDE || !all) {
+        return;
+    }
+    devcache_json_array(j, "fields");
+    for (i = 0; i < all->nelts; i++) {
+        devcache_json_string(j, NULL, APR_ARRAY_IDX(all, i, apr_table_entry_t).key);
+    }
+    devcache_json_end(j);
+}
+
+/* The directive behind the answer, where it is one. */
+static const ap_directive_t *decisive(const outcome_t *o)
+{
+    const devcache_exchange_t *x = o->x;
+
+    if (!strcmp(o->answer, "off")) {
+        return x->dir ? x->dir->enabled_by : NULL;
+    }
+    if (o->quick) {
+        return x->dir->quick_by;
+    }
+    return !strcmp(o->answer, "bypass") && x->reason == DEVCACHE_REASON_BYPASS
+               ? x->dir->bypass_by
+               : NULL;
+}
+
+static void put_answer(devcache_json_t *j, request_rec *r, const outcome_t *o)
+{
+    const devcache_exchange_t *x = o->x;
+
+    devcache_json_string(j, "answer", o->answer);
+    if (o->status != OK) {
+        devcache_json_int(j, "status", o->status);
+    }
+    if (!x || !x->dir) {
+        return;
+    }
+    put_directive(j, "decided_by", decisive(o), r->pool);
+    put_reason(j, "because", x->reason);
+    put_overrides(j, x);
+    if (!x->key.data) {
+        return;
+    }
+    devcache_json_string(j, "key", devcache_vary_key_url(x->key, r->pool));
+    put_directive(j, "query_by", x->dir->query_by, r->pool);
+    devcache_json_bool(j, "splits_by_device", x->vary.by_device);
+    devcache_json_string(j, "handler", r->handler ? r->handler : "-");
+    devcache_json_string(j, "filename", r->filename ? r->filename : "-");
+    if (x->hit) {
+        put_stored(j, r, x);
+    } else {
+        devcache_json_bool(j, "other_variants", x->variants_seen);
+        put_reason(j, "stored_only_if_shareable",
+                   x->req.authorization ? DEVCACHE_REASON_AUTHORIZATION
+                                        : DEVCACHE_REASON_NONE);
+    }
+}
+
+static void put_to_client(void *baton, const char *text, apr_size_t len)
+{
+    ap_rwrite(text, (int)len, baton);
+}
+
+static void tell(request_rec *r, request_rec *about, const asked_t *a, const outcome_t *o)
+{
+    devcache_json_t j;
+
+    devcache_json_init(&j, put_to_client, r);
+    devcache_json_object(&j, NULL);
+    devcache_json_string(&j, "url", apr_uri_unparse(r->pool, &a->url, 0));
+    put_server(&j, about);
+    put_device(&j, o->x, devcache_conf_server(about->server));
+    put_answer(&j, about, o);
+    put_directives(&j, devcache_conf_server(about->server), devcache_conf_dir(about),
+                   r->pool);
+    devcache_json_end(&j);
+}
+
+static int refuse(request_rec *r, int status, const char *why)
+{
+    devcache_json_t j;
+
+    r->status = status;
+    devcache_json_init(&j, put_to_client, r);
+    devcache_json_object(&j, NULL);
+    devcache_json_string(&j, "error", why);
+    devcache_json_end(&j);
+    return OK;
+}
+
+int devcache_explain_answer(request_rec *r)
+{
+    request_rec *about;
+    const char *error;
+    outcome_t outcome;
+    asked_t asked;
+    conn_rec *c;
+
+    ap_set_content_type(r, "application/json");
+    if (devcache_guard_is_open(r)) {
+        return refuse(r, HTTP_FORBIDDEN,
+                      "everybody may see this page, but explanations are for "
+                      "administrators: put a Require (such as 'Require local') into its "
+                      "Location");
+    }
+    if ((error = read_question(r, &asked))) {
+        return refuse(r, HTTP_BAD_REQUEST, error);
+    }
+    if (!(c = make_connection(r, &asked))) {
+        return refuse(r, HTTP_BAD_REQUEST, "this is no address of this server");
+    }
+    about = make_request(c, &asked);
+    find_outcome(about, &outcome);
+    tell(r, about, &asked, &outcome);
+    apr_pool_destroy(about->pool);
+    return OK;
+}
