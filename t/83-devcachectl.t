@@ -5,6 +5,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Digest::SHA;
+use POSIX ();
+use Time::HiRes ();
 use Test::More;
 use DevCache::Ctl;
 use DevCache::Httpd;
@@ -273,5 +275,89 @@ for ([$root, qr/is not a cache/], ['/etc', qr/is not a cache/], ["$root/x", qr/c
 is_deeply [glob "$root/*"], [], 'nothing was made there';
 
 $t->start_again;
+$t->finish;
+
+# --- warm and top: a server that does as it is told --------------------------------
+
+$t = DevCache::Test->start(<<'CONF');
+<Location "/">
+    DevCache On
+    DevCacheStatusHeader On
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+$auto = $t->origin_auto(sub {
+    my $class = $_[0]->header('X-Device-Type');
+    my %fields = ('Cache-Control' => $_[0]{target} =~ /private/ ? 'private' : 'max-age=600',
+                  'Cache-Tag' => $_[0]{target} =~ m{/news} ? 'news, all' : 'all');
+    return ($_[0]{target} =~ /broken/ ? 503 : 200, \%fields, "$class $_[0]{target}\n");
+});
+$base = 'http://127.0.0.1:' . $t->port;
+$status = 'http://127.0.0.1:' . $t->port('STATUS_PORT') . '/';
+my $urls = $t->write_file('urls', "# a list\n\n  $base/a\r\n$base/news/1\n$base/news/2\n$base/private\n");
+my $begun = Time::HiRes::time();
+my $warm = ctl('warm', '-f', $urls, '--rate', 40, '-c', 3);
+cmp_ok Time::HiRes::time() - $begun, '>=', 11 / 40, 'warm: not faster than its rate';
+is $warm->{exit}, 0, '  and well' or diag $warm->{err};
+like $warm->{out}, qr/^4 URLs, 12 requests in \S+: 12 with status 200, 0 without an answer$/m, '  the requests';
+like $warm->{out}, qr/^0 were in the cache, 9 are now, 3 are not stored, of 0 /m, '  what became of them';
+like $warm->{err}, qr/^warm: 50%$/m, '  with lines of progress';
+my %class;
+$class{ $_->[2]{'x-device-type'} }++ for $auto->requests;
+is_deeply \%class, { pc => 4, tablet => 4, mobile => 4 }, '  by each class of devices';
+my $again = ctl_json('warm', '-f', $urls, '--rate', 1000);
+is "$again->{hit} $again->{stored} $again->{not_stored} $again->{no_answer}", '9 0 3 0', '  and once more, as JSON';
+like ctl_tty('warm', '-f', $urls, '-R', 1000)->{out}, qr/warm \[#+ *\] +\d+%/, '  with a bar on a terminal';
+for ([], ['-f', '/nonexistent'], ['-f', '/dev/null'], ['-f', $t->write_file('bad', "ftp://x/\n")],
+     ['-f', $urls, '--rate', 'fast'], ['-f', $urls, '--rate', 0], ['-f', $urls, '-c', 0], ['-f', $urls, '--connect', 'x']) {
+    my $ran = ctl('warm', @$_);
+    is $ran->{exit}, 2, "exit code 2: warm @$_";
+    like $ran->{err}, qr/^devcachectl warm: .+\n\z/, '  and a sentence';
+}
+is ctl('warm', '-f', $t->write_file('broken', "$base/broken\n"))->{exit}, 1, 'warm of what fails';
+is ctl('warm', '-f', $t->write_file('nobody', "http://127.0.0.1:9/\n"))->{exit}, 1, 'warm of nobody';
+my $elsewhere = ctl_json('warm', '-f', $t->write_file('named', "http://www.example.org/a\n"), '--connect',
+                         '127.0.0.1:' . $t->port);
+is $elsewhere->{stored}, 3, 'warm of another name by --connect';
+
+my $top = ctl('top', '--once', '--url', $status, '-i', 0.1);
+is $top->{exit}, 0, 'top';
+like $top->{out}, qr/^requests \d+\.\d\/s, .* hits/m, '  rates';
+like $top->{out}, qr{^ +\d+ +\d+%  \Q$base\E/a$}m, '  the busiest URLs';
+unlike $top->{out}, qr/\e/, '  without escapes where there is no terminal';
+like ctl('top', '--root', $t->root, '-i', 0.1)->{out}, qr/^  published +\d+\.\d +15$/m, '  from the directory';
+ok exists ctl_json('top', '--url', $status, '-i', 0.1)->{per_second}{requests}, '  as JSON';
+is ctl('top', '--url', "$base/a", '-i', 0.1)->{exit}, 1, '  of another page';
+is ctl('top', '--root', '/etc', '-i', 0.1)->{exit}, 2, '  of another directory';
+
+# On a terminal, ended by a key or by a signal: the settings are what they were.
+for (['q', 'q'], ['Ctrl-C', "\003"], ['TERM', undef]) {
+    my ($name, $key) = @$_;
+    my $settings = $t->dir . '/stty';
+    my $command = 'stty -g >' . $settings . '1; ' . ctl_path() . " top --url $status -i 0.1; stty -g >${settings}2";
+    $command = "sh -c 'stty -g >${settings}1; timeout --foreground 1 " . ctl_path()
+        . " top --url $status -i 0.1; stty -g >${settings}2'" unless defined $key;
+    unlink "${settings}1", "${settings}2", $t->dir . "/screen";
+    pipe my $in, my $keys or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        alarm 0;
+        open STDIN, '<&', $in;
+        open STDOUT, '>', $t->dir . '/screen';
+        open STDERR, '>&', \*STDOUT;
+        exec 'script', '-qefc', $command, '/dev/null' or POSIX::_exit(127);
+    }
+    close $in;
+    ok wait_until(sub { -e $t->dir . "/screen" && bytes($t->dir . '/screen') =~ /q ends\).*q ends\)/s }), "top on a terminal: it is drawn ($name)";
+    my $ended = wait_until(sub {
+        syswrite $keys, $key if defined $key;
+        return waitpid($pid, POSIX::WNOHANG()) == $pid;
+    });
+    ok $ended, '  it ends' or kill TERM => $pid;
+    my $seen = bytes($t->dir . '/screen');
+    like $seen, qr/\e\[\?1049h.*\e\[\?1049l/s, '  on a screen of its own, which is left';
+    is bytes("${settings}2"), bytes("${settings}1"), '  and the settings are restored';
+}
+
 $t->finish;
 done_testing;

@@ -4,8 +4,10 @@
  *
  * devcachectl.c  verbs, options, help
  * ctl_dir.c      ls, show and verify: a cache's directory
- * ctl_stats.c    stats and top
+ * ctl_stats.c    stats
+ * ctl_top.c      top
  * ctl_explain.c  explain
+ * ctl_warm.c     warm
  * ctl_out.c      how things are printed
  * ctl_http.c     requests, by libcurl
  */
@@ -37,6 +39,12 @@ typedef struct ctl_t {
     const char *agent;           /* NULL: not given */
     apr_array_header_t *headers; /* const char *: "Name: value" */
     const char *address;         /* NULL: not given */
+    struct curl_slist *connect;  /* where requests go, for libcurl; NULL: by their URL */
+    int once;
+    double interval;  /* top: seconds */
+    double rate;      /* warm: requests a second */
+    long concurrency; /* warm: requests at once */
+    const char *file; /* warm: of URLs */
 } ctl_t;
 
 /* The verbs; each returns an exit code. */
@@ -45,6 +53,8 @@ int ctl_show(ctl_t *c);
 int ctl_verify(ctl_t *c);
 int ctl_stats(ctl_t *c);
 int ctl_explain(ctl_t *c);
+int ctl_top(ctl_t *c);
+int ctl_warm(ctl_t *c);
 
 /* ---- ctl_out.c ------------------------------------------------------------------------
  */
@@ -96,10 +106,16 @@ typedef struct ctl_answer_t {
 
 #define CTL_BODY_MAX (16u << 20)
 
+/** A handle for a request that goes to c->connect, if that is given, and to no proxy;
+ * NULL: no memory. */
+CURL *ctl_curl(ctl_t *c, const char *url);
+
 /**
- * GET a page of the server, at most ten seconds long, without any proxy.
+ * Make one request, at most thirty seconds long.
  * @return NULL and *out, or why there is no answer, in the pool
  */
+const char *ctl_ask(ctl_t *c, const char *method, const char *url,
+                    struct curl_slist *headers, ctl_answer_t *out);
 const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out);
 
 /* ---- ctl_stats.c ----------------------------------------------------------------------
@@ -110,5 +126,8 @@ const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out);
  * @return NULL, or why there are none
  */
 const char *ctl_numbers(ctl_t *c, apr_table_t *numbers);
+
+/** The numbers of the index below c->root. @return an exit code */
+int ctl_index_numbers(ctl_t *c, apr_table_t *numbers);
 
 #endif

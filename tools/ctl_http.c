@@ -12,7 +12,7 @@
 #include <apr_strings.h>
 
 #define CONNECT_SECONDS 5L
-#define ANSWER_SECONDS 10L
+#define ANSWER_SECONDS 30L
 
 typedef struct taking_t {
     ctl_answer_t *out;
@@ -60,9 +60,26 @@ static size_t take_header(char *data, size_t size, size_t n, void *baton)
     return len;
 }
 
-const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
+CURL *ctl_curl(ctl_t *c, const char *url)
 {
     CURL *curl = curl_easy_init();
+
+    if (curl) {
+        curl_easy_setopt(curl, CURLOPT_URL, url);
+        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+        curl_easy_setopt(curl, CURLOPT_USERAGENT, "devcachectl");
+        curl_easy_setopt(curl, CURLOPT_CONNECT_TO, c->connect);
+    }
+    return curl;
+}
+
+const char *ctl_ask(ctl_t *c, const char *method, const char *url,
+                    struct curl_slist *headers, ctl_answer_t *out)
+{
+    CURL *curl = ctl_curl(c, url);
     char error[CURL_ERROR_SIZE] = "";
     taking_t t = {out, 0, c->pool};
     CURLcode rc;
@@ -73,14 +90,10 @@ const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
     if (!curl) {
         return "libcurl does not start";
     }
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_SECONDS);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "devcachectl");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &t);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
@@ -93,4 +106,9 @@ const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
                             *error ? error : curl_easy_strerror(rc));
     }
     return NULL;
+}
+
+const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
+{
+    return ctl_ask(c, "GET", url, NULL, out);
 }

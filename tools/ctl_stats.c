@@ -38,7 +38,7 @@ static const struct {
 #undef N
 };
 
-static int from_directory(ctl_t *c, apr_table_t *numbers)
+int ctl_index_numbers(ctl_t *c, apr_table_t *numbers)
 {
     devcache_store_stats_t stats;
     devcache_inspect_t *in;
@@ -137,7 +137,7 @@ int ctl_stats(ctl_t *c)
     int rv;
 
     if (c->root) {
-        if ((rv = from_directory(c, numbers)) != CTL_OK) {
+        if ((rv = ctl_index_numbers(c, numbers)) != CTL_OK) {
             return rv;
         }
     } else if ((error = ctl_numbers(c, numbers))) {

@@ -35,6 +35,12 @@ static const struct option options[] = {
     {"user-agent", required_argument, NULL, 'A'},
     {"header", required_argument, NULL, 'H'},
     {"address", required_argument, NULL, 'a'},
+    {"once", no_argument, NULL, '1'},
+    {"interval", required_argument, NULL, 'i'},
+    {"connect", required_argument, NULL, 'C'},
+    {"file", required_argument, NULL, 'f'},
+    {"rate", required_argument, NULL, 'R'},
+    {"concurrency", required_argument, NULL, 'c'},
     {NULL, 0, NULL, 0},
 };
 
@@ -54,6 +60,14 @@ static const struct {
     {'a',
      "  -a, --address IP   the address of the server that the request comes to, where\n"
      "                   virtual hosts have different ones\n"},
+    {'1', "  -1, --once       one page, also on a terminal\n"},
+    {'i', "  -i, --interval SECONDS   between two pages; 1\n"},
+    {'C', "  -C, --connect HOST:PORT   send the requests there, whatever the URLs say\n"},
+    {'f',
+     "  -f, --file FILE  URLs, one a line; empty lines and those with # do not count;\n"
+     "                   - is standard input\n"},
+    {'R', "  -R, --rate N     requests a second at the most; 10\n"},
+    {'c', "  -c, --concurrency N   requests at once; 4\n"},
     {'j', "  -j, --json       print JSON\n"},
     {'h', "  -h, --help       print this\n"},
 };
@@ -78,12 +92,25 @@ static const verb_t verbs[] = {
      "Ends with 1 if something is damaged. A server that uses the directory is not\n"
      "disturbed: it meets damage by itself when it reads the object, forgets that and\n"
      "asks the origin.\n"},
+    {"top", "ru1i", 0, 0, 0, ctl_top, "[--url URL | --root DIR]",
+     "Shows requests, hits, latencies, what is stored and the busiest URLs, again and\n"
+     "again; q or Ctrl-C ends it. Where standard output is no terminal, and with "
+     "--once,\n"
+     "one page is printed after one interval. From a directory, what the index "
+     "counts.\n"},
     {"explain", "uAHa", 1, 1, 0, ctl_explain, "URL",
      "Asks the server what it would do with a GET of the URL, and why: the device class\n"
      "and the rule that gave it, the key, what is stored for such a request, until when\n"
      "it is fresh and who says so, and the directives that hold there, with file and\n"
      "line. The origin is not asked and nothing is changed. The scheme and port of the\n"
      "URL are those by which the visitor's request reaches this server.\n"},
+    {"warm", "HCfRc", 0, 0, 0, ctl_warm, "-f FILE",
+     "Asks for each URL of a list as a desktop, a tablet and a phone would, at a "
+     "bounded\n"
+     "rate, so that the cache has them, and prints how that went: by Cache-Status where\n"
+     "DevCacheStatusHeader is On, else by Age. Ends with 1 if a request got no answer "
+     "or\n"
+     "one of status 5xx.\n"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -130,6 +157,67 @@ static const verb_t *find_verb(const char *name)
     return NULL;
 }
 
+/* A number within bounds, or a sentence about it. */
+static int take_number(ctl_t *c, double *to, double min, double max)
+{
+    char *end;
+    double n = strtod(optarg, &end);
+
+    if (end == optarg || *end || !(n >= min && n <= max)) {
+        ctl_wrong(c, "'%s' is not a number from %g to %g", optarg, min, max);
+        return 0;
+    }
+    *to = n;
+    return 1;
+}
+
+/* "HOST:PORT", as libcurl wants it. */
+static int take_connect(ctl_t *c)
+{
+    const char *colon = strrchr(optarg, ':');
+
+    if (!colon || colon == optarg || !colon[1] ||
+        colon[1 + strspn(colon + 1, "0123456789")]) {
+        ctl_wrong(c, "'%s' is not HOST:PORT", optarg);
+        return 0;
+    }
+    c->connect = curl_slist_append(NULL, apr_pstrcat(c->pool, "::", optarg, NULL));
+    return 1;
+}
+
+/* @return 0 if its value is wrong */
+static int store_option(ctl_t *c, int letter)
+{
+    double n = 0;
+    int fine = 1;
+
+    switch (letter) {
+    case 'i':
+        return take_number(c, &c->interval, 0.1, 3600);
+    case 'R':
+        return take_number(c, &c->rate, 0.01, 100000);
+    case 'c':
+        fine = take_number(c, &n, 1, 1000);
+        c->concurrency = (long)n;
+        return fine;
+    case 'C':
+        return take_connect(c);
+    case 'H':
+        APR_ARRAY_PUSH(c->headers, const char *) = optarg;
+        return 1;
+    case '1':
+        c->once = 1;
+        return 1;
+    default:
+        *(letter == 'r'   ? &c->root
+          : letter == 'u' ? &c->url
+          : letter == 'A' ? &c->agent
+          : letter == 'a' ? &c->address
+                          : &c->file) = optarg;
+        return 1;
+    }
+}
+
 /* Do as the option says. @return -1 to go on, else the exit code */
 static int take_option(ctl_t *c, const verb_t *v, int letter, const char *word)
 {
@@ -150,24 +238,7 @@ static int take_option(ctl_t *c, const verb_t *v, int letter, const char *word)
     if (!strchr(v->options, letter)) {
         return ctl_wrong(c, "%s is not an option of this verb; try --help", word);
     }
-    switch (letter) {
-    case 'r':
-        c->root = optarg;
-        break;
-    case 'A':
-        c->agent = optarg;
-        break;
-    case 'H':
-        APR_ARRAY_PUSH(c->headers, const char *) = optarg;
-        break;
-    case 'a':
-        c->address = optarg;
-        break;
-    default:
-        c->url = optarg;
-        break;
-    }
-    return -1;
+    return store_option(c, letter) ? -1 : CTL_WRONG;
 }
 
 static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
@@ -179,7 +250,7 @@ static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
     for (;;) {
         const char *word = argv[optind < argc ? optind : argc - 1];
 
-        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:", options, NULL);
+        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:C:f:R:c:", options, NULL);
         if (letter == -1) {
             break;
         }
@@ -257,7 +328,11 @@ int main(int argc, char **argv)
     }
     c.verb = v->name;
     c.headers = apr_array_make(c.pool, 4, sizeof(const char *));
+    c.interval = 1;
+    c.rate = 10;
+    c.concurrency = 4;
     rv = run(&c, v, argc - 1, argv + 1);
+    curl_slist_free_all(c.connect);
     apr_terminate();
     return rv;
 }
