@@ -14,7 +14,7 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_backend.c devcache_quick.c devcache_guard.c devcache_purge.c \
              devcache_account.c devcache_report.c devcache_status_text.c \
              devcache_collapse.c devcache_tee.c \
-             devcache_explain.c
+             devcache_explain.c devcache_background.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \

@@ -63,6 +63,14 @@ static apr_uint64_t id_of(const devcache_exchange_t *x, devcache_slice_t variant
     return id ? id : 1;
 }
 
+apr_uint64_t devcache_collapse_id(const devcache_exchange_t *x, const char *spec,
+                                  apr_pool_t *p)
+{
+    devcache_slice_t variant = values_under(x, spec, p);
+
+    return variant.data ? id_of(x, variant) : 0;
+}
+
 apr_uint32_t devcache_collapse_epoch(const devcache_exchange_t *x)
 {
     return devcache_flight_epoch(key_hash(x));
@@ -327,18 +335,14 @@ devcache_collapse_e devcache_collapse_join(request_rec *r, devcache_exchange_t *
                                            apr_uint32_t epoch, int *prv)
 {
     const char *spec = x->hit ? x->hit->spec : x->guess;
-    devcache_slice_t variant;
     devcache_collapse_e what;
 
     if (!takes_part(x)) {
         return DEVCACHE_COLLAPSE_ASK;
     }
-    variant = values_under(x, spec ? spec : x->vary.by_device ? "@device" : "", r->pool);
-    if (!variant.data) {
-        return DEVCACHE_COLLAPSE_ASK;
-    }
-    x->flight_id = id_of(x, variant);
-    if (devcache_flight_avoided(x->flight_id, x->now)) {
+    spec = spec ? spec : x->vary.by_device ? "@device" : "";
+    x->flight_id = devcache_collapse_id(x, spec, r->pool);
+    if (!x->flight_id || devcache_flight_avoided(x->flight_id, x->now)) {
         return DEVCACHE_COLLAPSE_ASK;
     }
     switch (devcache_flight_join(x->flight_id, devcache_store_fill_ticket(x->fill),

@@ -173,6 +173,7 @@ static const slot_t slot_max_ttl = DIR_SLOT(UNIT_SECONDS, max_ttl, 0, TTL_MAX);
 static const slot_t slot_force_ttl = DIR_SLOT(UNIT_SECONDS, force_ttl, 0, TTL_MAX);
 static const slot_t slot_swr = DIR_SLOT(UNIT_SECONDS, stale_while_revalidate, 0, TTL_MAX);
 static const slot_t slot_siu = DIR_SLOT(UNIT_SECONDS, stale_if_unreachable, 0, TTL_MAX);
+static const slot_t slot_ahead = DIR_SLOT(UNIT_SECONDS, refresh_ahead, 0, TTL_MAX);
 static const slot_t slot_collapse_wait = DIR_SLOT(UNIT_SECONDS, collapse_wait, 0, 3600);
 static const slot_t slot_collapse_max = SERVER_SLOT(UNIT_BYTES, collapse_max, 0, 1 << 20);
 static const slot_t slot_sie = DIR_SLOT(UNIT_SECONDS, stale_if_error, 0, TTL_MAX);
@@ -622,6 +623,9 @@ const command_rec devcache_conf_directives[] = {
                  "On or Off: serve hits before access control, rewriting and fixups"),
     AP_INIT_TAKE1("DevCacheBypass", set_bypass, NULL, L,
                   "expression; where true the cache is not used"),
+    AP_INIT_TAKE1("DevCacheRefreshAhead", set_number, (void *)&slot_ahead, L,
+                  "refresh in the background what is asked for so many seconds before it "
+                  "expires; 0: not"),
     AP_INIT_FLAG("DevCacheCollapse", set_flag, (void *)&flag_collapse, L,
                  "On or Off: ask the origin once for all who want the same now"),
     AP_INIT_TAKE1("DevCacheCollapseWait", set_number, (void *)&slot_collapse_wait, L,

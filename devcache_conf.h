@@ -67,6 +67,7 @@ typedef enum devcache_hints_e {
     F(int, purge,                                      0)     /* DevCachePurge       */ \
     F(const char *, purge_path,                        NULL)  /* to be taken off the URL */ \
     F(int, collapse,                                   1)                              \
+    F(apr_interval_time_t, refresh_ahead,              0)     /* microseconds        */ \
     F(apr_interval_time_t, collapse_wait, apr_time_from_sec(10)) /* microseconds     */
 /* clang-format on */
 

@@ -30,6 +30,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -283,6 +284,15 @@ static devcache_flight_t *handle(slot_t *s, devcache_flight_role_e role, apr_poo
     return f;
 }
 
+/* May it be joined or respected? Not if its key was purged since: what is under way is
+ * old. Nor, by those who would not notice later, if its owner is dead; they ask often, so
+ * the process number has to do here. */
+static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
+{
+    return s->ticket == ticket &&
+           !(only_own && kill((pid_t)s->owner_pid, 0) != 0 && errno == ESRCH);
+}
+
 static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
 {
     int i = find_free();
@@ -314,9 +324,8 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
     }
     id += id == 0;
     i = find(id);
-    if (i >= 0 && table->slots[i].ticket != ticket) {
-        clear_ids(
-            (unsigned)i); /* the key was purged meanwhile: what is under way is old */
+    if (i >= 0 && !is_worth_joining(&table->slots[i], ticket, only_own)) {
+        clear_ids((unsigned)i);
         i = -1;
     }
     if (i < 0) {

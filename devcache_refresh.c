@@ -1,118 +1,71 @@
 #include "devcache_refresh.h"
 
-#include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
-#include <xxhash.h>
+#include "devcache_background.h"
 #include "devcache_clock.h"
+#include "devcache_collapse.h"
 #include "devcache_log.h"
 #include "devcache_stats.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
-/* A refresh that takes longer is taken for dead, and another may begin. */
-#define REFRESH_LIMIT apr_time_from_sec(60)
-
-static ap_filter_rec_t *sink_filter;
-
-/* Whatever a subrequest still sends: the client has its answer already. */
-static apr_status_t sink(ap_filter_t *f, apr_bucket_brigade *bb)
+/* The visitor's header as it was when the page was looked for, without what was about
+ * this visitor's copy of it. */
+static apr_table_t *fields_of(const devcache_exchange_t *x, apr_pool_t *p)
 {
-    apr_brigade_cleanup(bb);
-    return APR_SUCCESS;
+    apr_table_t *fields = apr_table_clone(p, x->fields);
+
+    devcache_policy_clear_conditionals(fields);
+    apr_table_unset(fields, "Range");
+    apr_table_unset(fields, "Cache-Control");
+    apr_table_unset(fields, "Pragma");
+    return fields;
 }
 
-void devcache_refresh_register(void)
+/* The exchange of the server's own request: nothing of it is the visitor's. */
+static devcache_exchange_t *exchange_for(request_rec *own, const devcache_exchange_t *x)
 {
-    sink_filter = ap_register_output_filter("DEVCACHE_SINK", sink, NULL,
-                                            AP_FTYPE_RESOURCE);
-}
+    devcache_exchange_t *nx = apr_pcalloc(own->pool, sizeof *nx);
 
-static apr_uint64_t variant_id(const devcache_exchange_t *x)
-{
-    return XXH3_64bits_withSeed(x->hit->variant.data, x->hit->variant.len,
-                                XXH3_64bits(x->key.data, x->key.len));
-}
-
-/* A subrequest's EOS is kept from the filters behind this one, as its parent goes on.
- * Here the parent is done, and the store needs to see the end. */
-static void let_end_through(request_rec *sub)
-{
-    ap_filter_t *f = sub->output_filters;
-
-    while (f && f->frec != ap_subreq_core_filter_handle) {
-        f = f->next;
-    }
-    if (f) {
-        ap_remove_output_filter(f);
-    }
-}
-
-/* The subrequest's own exchange: the same request, without the client's conditions. */
-static devcache_exchange_t *exchange_for(request_rec *sub, const devcache_exchange_t *x)
-{
-    devcache_exchange_t *nx = apr_pmemdup(sub->pool, x, sizeof *x);
-
-    nx->phase = DEVCACHE_PHASE_IDLE;
-    nx->hit = NULL;
-    nx->fill = devcache_store_fill_begin(x->server->store, x->key, sub->pool);
-    nx->running = nx->refreshing = 1;
-    nx->req.is_get = 1;
-    nx->req.is_head = nx->req.has_conditional = 0;
-    nx->requested_at = devcache_now();
-    nx->outcome = DEVCACHE_OUTCOME_NONE;
-    ap_set_module_config(sub->request_config, &devcache_module, nx);
-    sub->headers_in = apr_table_copy(sub->pool, x->fields);
-    devcache_policy_clear_conditionals(sub->headers_in);
-    apr_table_unset(sub->headers_in, "Range");
-    apr_table_unset(sub->headers_in, "Cache-Control");
-    apr_table_unset(sub->headers_in, "Pragma");
-    nx->fields = sub->headers_in;
-    devcache_request_step(sub, nx, DEVCACHE_PHASE_FETCH);
+    nx->now = devcache_now();
+    nx->age = nx->expect = -1;
+    nx->device = x->device;
+    nx->server = x->server;
+    nx->refreshing = 1;
+    nx->refreshes = x->hit->stored_at;
+    ap_set_module_config(own->request_config, &devcache_module, nx);
     return nx;
 }
 
-/* As ap_run_sub_req() does it, but without the end of an answer where a handler has
- * failed: that would look like an empty one of status 200. */
-static int run(request_rec *sub, devcache_exchange_t *x)
+/* Is what the hooks made of it the same that they made of the visitor's request? */
+static int asks_the_same(request_rec *own, devcache_exchange_t *nx,
+                         const devcache_exchange_t *x)
 {
-    int rv = ap_invoke_handler(sub);
+    nx->dir = devcache_conf_dir(own);
+    return nx->path && devcache_dir_enabled(nx->dir) &&
+           devcache_request_prepare(own, nx) && devcache_slice_eq(nx->key, x->key) &&
+           devcache_slice_eq(nx->target, x->target);
+}
 
-    /* A client that went away makes mod_proxy stop in the middle, and say DONE: what it
-     * has sent is not to get an end. */
-    if (rv == OK && !sub->connection->aborted) {
-        ap_finalize_sub_req_protocol(sub);
-    } else {
-        x->origin_status = rv;
+/* In a background thread. */
+static void refresh(request_rec *own, void *baton)
+{
+    devcache_exchange_t *nx = baton;
+    int rv = HTTP_SERVICE_UNAVAILABLE;
+
+    if (!devcache_background_is_ending()) {
+        rv = ap_invoke_handler(own);
+        devcache_stats_count(DEVCACHE_COUNT_refreshes);
     }
-    return rv;
-}
-
-/* Rewriting can tell a subrequest from the request it stands for. */
-static int asks_the_same(request_rec *sub, const devcache_exchange_t *x)
-{
-    return devcache_dir_enabled(devcache_conf_dir(sub)) &&
-           devcache_slice_eq(devcache_request_target(sub), x->target);
-}
-
-static devcache_slice_t same_variant(void *baton, const char *spec, apr_pool_t *p)
-{
-    const devcache_hit_t *served = baton;
-
-    return strcmp(spec, served->spec) ? devcache_slice(NULL, 0) : served->variant;
-}
-
-/* Has somebody who had the claim before stored a newer one since ours was looked up? */
-static int is_refreshed(request_rec *r, const devcache_exchange_t *x)
-{
-    devcache_hit_t *now;
-
-    return devcache_store_lookup(x->server->store, x->key, same_variant, x->hit, &now,
-                                 r->pool) == APR_SUCCESS &&
-           now->stored_at > x->hit->stored_at;
+    devcache_collapse_end(nx, DEVCACHE_FLIGHT_PRIVATE, 0); /* if it was not begun */
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, own,
+                  DCLOGNO(0120) "refresh: %s [%s]: origin answered %d (%d)%s",
+                  devcache_vary_key_url(nx->key, own->pool), nx->device.klass,
+                  nx->origin_status, rv, nx->stored_ok ? ", stored" : "");
 }
 
 /* An answer without a body takes no FLUSH through the header filter: push it out. */
@@ -124,42 +77,43 @@ static void send_out(request_rec *r)
     ap_pass_brigade(r->connection->output_filters, bb);
 }
 
-void devcache_refresh_run(request_rec *r, devcache_exchange_t *x)
+/* Make the request and hand it over. 0: that was not possible, all is the caller's. */
+static int begin(request_rec *r, const devcache_exchange_t *x, devcache_fill_t *fill,
+                 devcache_flight_t *flight, apr_pool_t *p)
 {
-    apr_time_t now = devcache_now();
-    apr_uint64_t ticket = r->connection->aborted
-                              ? 0
-                              : devcache_stats_claim(variant_id(x), now,
-                                                     now + REFRESH_LIMIT);
-    const char *uri = apr_pstrcat(r->pool, r->parsed_uri.path,
-                                  r->parsed_uri.query ? "?" : NULL, r->parsed_uri.query,
-                                  NULL);
-    ap_filter_t *end;
-    request_rec *sub;
+    request_rec *own = devcache_background_request(r, fields_of(x, p), p);
+    devcache_exchange_t *nx = exchange_for(own, x);
 
-    if (!ticket) {
+    if (devcache_background_prepare(own) != OK) {
+        return 0;
+    }
+    own->headers_in = fields_of(x, own->pool); /* hooks have set some a second time */
+    if (!asks_the_same(own, nx, x)) {
+        return 0;
+    }
+    nx->fill = fill;
+    nx->flight = flight;
+    nx->flight_id = devcache_collapse_id(nx, x->hit->spec, own->pool);
+    return devcache_background_run(own, refresh, nx);
+}
+
+void devcache_refresh_run(request_rec *r, const devcache_exchange_t *x)
+{
+    apr_pool_t *p = devcache_background_pool();
+    devcache_flight_t *flight;
+    devcache_fill_t *fill;
+
+    if (!p) {
         return;
     }
-    if (is_refreshed(r, x)) {
-        devcache_stats_release(ticket);
-        return;
+    fill = devcache_store_fill_begin(x->server->store, x->key, p);
+    if (devcache_flight_join(devcache_collapse_id(x, x->hit->spec, p),
+                             devcache_store_fill_ticket(fill), 1, &flight,
+                             p) == DEVCACHE_FLIGHT_OWNER) {
+        send_out(r);
+        if (begin(r, x, fill, flight, p)) {
+            return;
+        }
     }
-    send_out(r);
-    end = ap_add_output_filter_handle(sink_filter, NULL, r, r->connection);
-    sub = ap_sub_req_method_uri("GET", uri, r, end);
-    if (sub->status == HTTP_OK && asks_the_same(sub, x)) {
-        devcache_exchange_t *nx = exchange_for(sub, x);
-        int rv;
-        let_end_through(sub);
-        rv = run(sub, nx);
-        devcache_store_fill_abort(nx->fill);
-        devcache_stats_count(DEVCACHE_COUNT_refreshes);
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
-                      DCLOGNO(0120) "refresh: %s [%s]: origin answered %d (%d)%s",
-                      devcache_vary_key_url(x->key, r->pool), x->device.klass,
-                      nx->origin_status, rv, nx->stored_ok ? ", stored" : "");
-    }
-    ap_destroy_sub_req(sub);
-    ap_remove_output_filter(end);
-    devcache_stats_release(ticket);
+    apr_pool_destroy(p); /* ends the flight, if it was ours */
 }

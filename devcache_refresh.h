@@ -1,20 +1,19 @@
 /**
  * @file devcache_refresh.h
- * stale-while-revalidate (RFC 5861, section 3): fetch anew after a stale answer.
+ * Fetch anew what was served: stale-while-revalidate (RFC 5861, section 3), and what is
+ * about to expire (DevCacheRefreshAhead).
  *
- * Glue. The visitor has been answered; the refresh runs on a subrequest in the same
- * worker thread, whose output goes nowhere but into the store. One refresh of a variant
- * is under way in the whole server.
+ * Glue. The visitor has been answered; a request of the server's own
+ * (devcache_background.h) asks the origin whether the stored response still holds. It
+ * owns a flight: one refresh of a variant is under way in the whole server, and who needs
+ * the variant meanwhile and may not have it stale follows it.
  */
 #ifndef DEVCACHE_REFRESH_H
 #define DEVCACHE_REFRESH_H
 
 #include "devcache_request.h"
 
-/** Refresh what @a x has just served, unless somebody else does. */
-void devcache_refresh_run(request_rec *r, devcache_exchange_t *x);
-
-/** Register the filter that a refresh's output ends in. */
-void devcache_refresh_register(void);
+/** Refresh what @a x has just served, unless somebody is asking for it already. */
+void devcache_refresh_run(request_rec *r, const devcache_exchange_t *x);
 
 #endif

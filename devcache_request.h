@@ -43,9 +43,10 @@ typedef struct devcache_exchange_t {
     devcache_slice_t target; /* what the origin is asked for */
     apr_table_t *fields;     /* the frozen request header: lookup and store use it */
     devcache_phase_e phase;
-    int running;    /* the other handlers are being run by ours */
-    int answered;   /* the filters have answered in the origin's stead */
-    int refreshing; /* this is a refresh: nobody waits for the answer */
+    int running;          /* the other handlers are being run by ours */
+    int answered;         /* the filters have answered in the origin's stead */
+    int refreshing;       /* this is a refresh: nobody waits for the answer */
+    apr_time_t refreshes; /* of what was stored then */
 
     devcache_hit_t *hit;        /* the stored response found, NULL: none */
     devcache_response_t stored; /* decoded; valid where hit is set */

@@ -66,6 +66,9 @@ static apr_status_t pass_error(ap_filter_t *f, apr_bucket_brigade *bb, int statu
 
     x->answered = 1;
     apr_brigade_cleanup(bb);
+    if (x->refreshing) {
+        return APR_SUCCESS; /* nobody is to be told */
+    }
     APR_BRIGADE_INSERT_TAIL(
         bb, ap_bucket_error_create(status, NULL, r->pool, bb->bucket_alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
@@ -94,7 +97,7 @@ static apr_status_t validation_failed(ap_filter_t *f, devcache_exchange_t *x,
     apr_table_t *fields = r->headers_out;
 
     x->unreachable = unreachable;
-    if (devcache_serve_stale_allowed(x, status, unreachable)) {
+    if (!x->refreshing && devcache_serve_stale_allowed(x, status, unreachable)) {
         x->fresh = x->stored.fresh;
         r->headers_out = apr_table_make(r->pool, 16);
         if (devcache_serve_restore(r, x, stored) == OK) {
@@ -593,7 +596,7 @@ static devcache_exchange_t *wanted(request_rec *r)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
 
-    if (!x || (r->main && !x->refreshing)) {
+    if (!x || r->main) {
         return NULL;
     }
     if (x->running) {

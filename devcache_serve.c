@@ -286,7 +286,7 @@ static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
      * that one's Date is there. */
     x->unreachable = !apr_table_get(r->headers_out, "Date");
     x->origin_status = status;
-    if (!devcache_serve_stale_allowed(x, status, x->unreachable)) {
+    if (x->refreshing || !devcache_serve_stale_allowed(x, status, x->unreachable)) {
         return devcache_serve_failure(x, status);
     }
     return serve_stale(r, x, status);
@@ -446,6 +446,15 @@ static void log_decision(request_rec *r, devcache_exchange_t *x, const char *wha
                   devcache_policy_reason(x->reason), apr_time_sec(x->ttl));
 }
 
+/* DevCacheRefreshAhead, but not in the first half of its life. */
+static int is_about_to_expire(const devcache_exchange_t *x)
+{
+    apr_interval_time_t ahead = devcache_dir_refresh_ahead(x->dir);
+
+    return ahead > 0 && x->ttl < ahead && x->ttl < x->fresh.lifetime / 2 &&
+           !x->req.authorization;
+}
+
 static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
 {
     int stale = use != DEVCACHE_USE_FRESH, rv;
@@ -460,7 +469,8 @@ static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
     devcache_stats_count(stale           ? DEVCACHE_COUNT_stale_hits
                          : x->wait_until ? DEVCACHE_COUNT_collapsed
                                          : DEVCACHE_COUNT_hits);
-    if (use == DEVCACHE_USE_STALE_REFRESH) {
+    if (use == DEVCACHE_USE_STALE_REFRESH ||
+        (use == DEVCACHE_USE_FRESH && is_about_to_expire(x))) {
         devcache_refresh_run(r, x);
     }
     return rv;
@@ -539,6 +549,16 @@ static int from_store(request_rec *r, devcache_exchange_t *x)
 static int ask_origin(request_rec *r, devcache_exchange_t *x)
 {
     return x->hit ? expired(r, x) : miss(r, x);
+}
+
+/* Nobody waits for this: does what was served still hold, and if not, what is new? */
+static int refresh(request_rec *r, devcache_exchange_t *x)
+{
+    lookup(r, x);
+    if (!x->hit || x->hit->stored_at > x->refreshes) {
+        return OK; /* removed, or refreshed by somebody since */
+    }
+    return expired(r, x);
 }
 
 static int answer(request_rec *r, devcache_exchange_t *x)
@@ -672,11 +692,13 @@ int devcache_serve_handler(request_rec *r)
         return DECLINED;
     }
     x->dir = devcache_conf_dir(r);
-    devcache_stats_count(DEVCACHE_COUNT_requests);
-    if (!devcache_request_prepare(r, x)) {
-        return bypass(r, x);
+    if (!x->refreshing) {
+        devcache_stats_count(DEVCACHE_COUNT_requests);
+        if (!devcache_request_prepare(r, x)) {
+            return bypass(r, x);
+        }
     }
-    rv = answer(r, x);
+    rv = x->refreshing ? refresh(r, x) : answer(r, x);
     status = ap_is_HTTP_ERROR(rv) ? rv : x->origin_status;
     devcache_collapse_end(
         x, status >= 500 ? DEVCACHE_FLIGHT_FAILED : DEVCACHE_FLIGHT_PRIVATE, status);

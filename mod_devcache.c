@@ -34,12 +34,12 @@
 #include <unixd.h>
 #include "devcache_account.h"
 #include "devcache_backend.h"
+#include "devcache_background.h"
 #include "devcache_clock.h"
 #include "devcache_conf.h"
 #include "devcache_log.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
-#include "devcache_refresh.h"
 #include "devcache_reply.h"
 #include "devcache_request.h"
 #include "devcache_save.h"
@@ -292,6 +292,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     apr_hash_index_t *at;
 
     devcache_request_child_init(pchild);
+    devcache_background_child_init(pchild, s);
     for (at = stores ? apr_hash_first(pchild, stores) : NULL; at;
          at = apr_hash_next(at)) {
         void *value;
@@ -346,7 +347,7 @@ static void register_hooks(apr_pool_t *p)
                             APR_HOOK_REALLY_FIRST);
     devcache_save_register();
     devcache_reply_register();
-    devcache_refresh_register();
+    devcache_background_register();
     devcache_backend_register();
 }
 
