@@ -62,6 +62,9 @@ int devcache_slot_owner(apr_uint32_t pid, devcache_owner_t *owner)
     text[n > 0 ? n : 0] = '\0';
     /* "pid (name) state ..."; the name may contain anything, the start is field 22. */
     field = strrchr(text, ')');
+    if (field && (field[2] == 'Z' || field[2] == 'X')) {
+        return 0; /* killed, and not yet looked after by its parent */
+    }
     for (i = 2; field && i < 22; i++) {
         field = strchr(field + 1, ' ');
     }
