@@ -349,11 +349,9 @@ for (['q', 'q'], ['Ctrl-C', "\003"], ['TERM', undef]) {
     }
     close $in;
     ok wait_until(sub { -e $t->dir . "/screen" && bytes($t->dir . '/screen') =~ /q ends\).*q ends\)/s }), "top on a terminal: it is drawn ($name)";
-    my $ended = wait_until(sub {
-        syswrite $keys, $key if defined $key;
-        return waitpid($pid, POSIX::WNOHANG()) == $pid;
-    });
-    ok $ended, '  it ends' or kill TERM => $pid;
+    syswrite $keys, $key if defined $key;
+    ok wait_until(sub { waitpid($pid, POSIX::WNOHANG()) == $pid }), '  it ends'
+        or kill TERM => $pid;
     my $seen = bytes($t->dir . '/screen');
     like $seen, qr/\e\[\?1049h.*\e\[\?1049l/s, '  on a screen of its own, which is left';
     is bytes("${settings}2"), bytes("${settings}1"), '  and the settings are restored';
