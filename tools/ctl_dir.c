@@ -279,9 +279,8 @@ static void put_details(listing_t *l, const devcache_found_t *found, const objec
         devcache_json_string(j, "body_file", name);
     }
     if (o->decoded) {
-        devcache_json_real(j, "stored_at", (double)found->rec.stored_at / 1e6, 0);
-        devcache_json_real(j, "fresh_until", (double)(l->now / APR_USEC_PER_SEC + o->ttl),
-                           0);
+        devcache_json_int(j, "stored_at", apr_time_sec(found->rec.stored_at));
+        devcache_json_int(j, "fresh_until", apr_time_sec(l->now) + o->ttl);
         devcache_json_string(j, "varies_by", o->said.spec);
         put_table(j, "variant", o->said.values, 1);
         devcache_json_string(j, "target", o->said.target);

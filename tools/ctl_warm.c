@@ -125,14 +125,20 @@ static size_t take_header(char *data, size_t size, size_t n, void *baton)
 
 static void begin_next(warm_t *w)
 {
-    CURL *curl;
-    one_t *one = calloc(1, sizeof(*one));
+    const char *url = APR_ARRAY_IDX(w->urls, w->next / VISITORS, const char *);
     int visitor = w->next % VISITORS;
+    one_t *one = calloc(1, sizeof(*one));
+    CURL *curl = one ? ctl_curl(w->c, url) : NULL;
 
-    one->url = APR_ARRAY_IDX(w->urls, w->next / VISITORS, const char *);
-    one->how = UNKNOWN;
     w->next++;
-    curl = ctl_curl(w->c, one->url);
+    if (!curl) {
+        free(one);
+        w->failed++;
+        w->failure = "there is not enough memory";
+        return;
+    }
+    one->url = url;
+    one->how = UNKNOWN;
     curl_easy_setopt(curl, CURLOPT_USERAGENT, visitors[visitor].agent);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, w->headers);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, PATIENCE_SECONDS);
@@ -181,12 +187,12 @@ static int pause_of(const warm_t *w, int all)
 
 static void run(warm_t *w)
 {
-    int all = w->urls->nelts * VISITORS, left, pause;
+    int all = w->urls->nelts * VISITORS, left;
     CURLMsg *done;
 
     w->begun = apr_time_now();
     while (w->next < all || w->running) {
-        while (w->next < all && (pause = pause_of(w, all)) == 0) {
+        while (w->next < all && pause_of(w, all) == 0) {
             begin_next(w);
         }
         curl_multi_perform(w->multi, &left);
