@@ -469,6 +469,9 @@ static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
     devcache_stats_count(stale           ? DEVCACHE_COUNT_stale_hits
                          : x->wait_until ? DEVCACHE_COUNT_collapsed
                                          : DEVCACHE_COUNT_hits);
+    if (x->hit->in_memory) {
+        devcache_stats_count(DEVCACHE_COUNT_memory_hits);
+    }
     if (use == DEVCACHE_USE_STALE_REFRESH ||
         (use == DEVCACHE_USE_FRESH && is_about_to_expire(x))) {
         devcache_refresh_run(r, x);

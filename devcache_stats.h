@@ -17,6 +17,7 @@
     C(requests, "requests in a Location with DevCache On")                               \
     C(hits, "answered from the cache, fresh")                                            \
     C(stale_hits, "answered from the cache, stale and allowed to be")                    \
+    C(memory_hits, "of these two, found in the child's memory: see DevCacheMemory")      \
     C(misses, "nothing usable stored; asked the origin")                                 \
     C(validations, "stored but not fresh; asked the origin whether it still holds")      \
     C(revalidated, "of those, confirmed by a 304")                                       \

@@ -250,6 +250,7 @@ typedef struct lookup_t {
     apr_pool_t *p;
     offer_t offers[DEVCACHE_MATCHES];
     unsigned n_offers;
+    int in_memory; /* the record under examination was found there */
 } lookup_t;
 
 static const offer_t *offer_for(lookup_t *l, apr_uint16_t spec)
@@ -372,6 +373,7 @@ static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
     hit->meta = rec->meta;
     hit->body = rec->body;
     hit->body_len = rec->body_len;
+    hit->in_memory = l->in_memory;
     hit->where = apr_pcalloc(l->p, sizeof(*hit->where));
     hit->where->entry = *e;
     hit->where->segment = *segment;
@@ -395,10 +397,12 @@ static apr_status_t read_record(lookup_t *l, const devcache_entry_t *e,
     apr_uint64_t offset = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT;
     apr_status_t rv;
 
+    l->in_memory = 0;
     if (e->length > READ_MAX) {
         return devcache_segment_read_head(s, file, offset, e->length, rec, l->p);
     }
     if (s->hot && devcache_hot_find(s->hot, file->serial, offset, rec, l->p)) {
+        l->in_memory = 1;
         return APR_SUCCESS;
     }
     rv = devcache_segment_read(s, file, offset, e->length, rec, l->p);

@@ -81,6 +81,7 @@ typedef struct devcache_hit_t {
     devcache_slice_t meta; /* the caller's own bytes, checksum verified */
     devcache_slice_t body; /* a small body, checksum verified; data NULL if large */
     apr_uint64_t body_len; /* bytes, small or large */
+    int in_memory;         /* no file was read for it */
     struct devcache_location_t
         *where; /* the store's own: where it lies, for refresh, drop */
 } devcache_hit_t;

@@ -58,7 +58,9 @@ sub cut_segments {
 my @sizes = (1, 1000, 30_000, 100_000, 250_000);
 start('DevCacheMemory 4M');
 is asked("/m/$_", 3), '1 0 0', "$_ bytes: fetched, then read twice" for @sizes;
+is $t->counters->{memory_hits}, 0, 'none of these from memory';
 is asked("/m/$_", 2), '0 0', "$_ bytes: from memory, right" for @sizes;
+is $t->counters->{memory_hits}, 2 * @sizes, 'which is counted';
 is asked('/m/300000', 4), '1 0 0 0', 'a longer body stays on disk';
 is asked('/m/1000', 3, 'User-Agent' => PHONE), '1 0 0', 'a phone has its own copy';
 
@@ -90,6 +92,7 @@ $t->finish;
 $version = 1;
 start('DevCacheMemory 0');
 is asked('/m/1000', 4), '1 0 0 0', 'without memory: stored and read';
+is $t->counters->{memory_hits}, 0, 'from disk each time';
 $t->expect_log(qr/DC0205:/);
 cut_segments();
 is ask('/m/1000'), 1, 'a damaged record is fetched again';
