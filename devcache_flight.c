@@ -44,6 +44,7 @@
 #define HEAD_MAX 16384 /* bytes of key, spec, variant and meta together */
 #define AVOIDED 4096   /* ids remembered as not to be shared; a power of two */
 #define EPOCHS 1024    /* a power of two */
+#define CROWDS 4096    /* a power of two */
 #define SLICE (APR_USEC_PER_SEC / 4)
 #define WAKE_BYTES 65536                   /* progress that wakes followers, */
 #define WAKE_AFTER (APR_USEC_PER_SEC / 50) /* or so long after the last time */
@@ -67,6 +68,7 @@ typedef struct table_t {
     pthread_mutex_t lock;
     apr_uint32_t next;             /* where to look for a slot first */
     apr_uint64_t ids[2 * FLIGHTS]; /* two for each slot; 0: none */
+    apr_uint16_t crowd[CROWDS];    /* how many ids have these low bits */
     apr_uint64_t avoided[AVOIDED]; /* high half: of the id; low half: until, seconds */
     apr_uint32_t epochs[EPOCHS];
     slot_t slots[FLIGHTS];
@@ -113,10 +115,21 @@ static apr_uint64_t with_state(apr_uint64_t word, unsigned state, unsigned resul
     return (word & ~(apr_uint64_t)0xffff) | state << 8 | result;
 }
 
+static void wake_all(slot_t *s)
+{
+    __atomic_fetch_add(&s->event, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* The same, without the system call where nobody follows. Who joins counts himself first
+ * and looks at the state then, in this order for all to see, and here what has happened
+ * is stored before the count is looked at: one of the two sees the other. */
 static void wake(slot_t *s)
 {
-    __atomic_fetch_add(&s->event, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &s->event, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&s->followers, __ATOMIC_SEQ_CST)) {
+        wake_all(s);
+    }
 }
 
 /* ---- the lock ------------------------------------------------------------- */
@@ -132,12 +145,13 @@ static void forget_all(void)
     unsigned i;
 
     memset(table->ids, 0, sizeof(table->ids));
+    memset(table->crowd, 0, sizeof(table->crowd));
     for (i = 0; i < FLIGHTS; i++) {
         slot_t *s = &table->slots[i];
         apr_uint64_t word = load_word(s);
         store_word(s, make_word((word >> 32) + 1, 0, DEVCACHE_FLIGHT_ENDED,
                                 DEVCACHE_FLIGHT_PRIVATE));
-        wake(s);
+        wake_all(s);
     }
     devcache_shared_repaired(&table->lock);
 }
@@ -175,15 +189,29 @@ apr_status_t devcache_flight_create(apr_pool_t *p)
     return APR_SUCCESS;
 }
 
+/* The only way to change an id, 0 for none. */
+static void set_id(unsigned at, apr_uint64_t id)
+{
+    apr_uint64_t old = table->ids[at];
+
+    table->crowd[old % CROWDS] -= old != 0;
+    table->crowd[id % CROWDS] += id != 0;
+    table->ids[at] = id;
+}
+
 static void clear_ids(unsigned i)
 {
-    table->ids[2 * i] = table->ids[2 * i + 1] = 0;
+    set_id(2 * i, 0);
+    set_id(2 * i + 1, 0);
 }
 
 static int find(apr_uint64_t id)
 {
     unsigned i;
 
+    if (!table->crowd[id % CROWDS]) {
+        return -1; /* nearly always, so that a miss need not look at all ids */
+    }
     for (i = 0; i < 2 * FLIGHTS; i++) {
         if (table->ids[i] == id) {
             return (int)(i / 2);
@@ -295,7 +323,7 @@ static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
 
 static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
 {
-    int i = find_free();
+    int i = find_free(), waited;
     slot_t *s;
 
     if (i < 0 && (i = reclaim()) < 0) {
@@ -303,11 +331,13 @@ static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t
     }
     s = &table->slots[i];
     own(s, ticket);
-    __atomic_store_n(&s->followers, 0, __ATOMIC_RELAXED);
+    waited = __atomic_exchange_n(&s->followers, 0, __ATOMIC_RELAXED) != 0;
     clear_ids((unsigned)i);
     store_word(s, make_word((load_word(s) >> 32) + 1, 0, DEVCACHE_FLIGHT_FETCHING, 0));
-    table->ids[2 * i] = id;
-    wake(s); /* who still waits for the one before it */
+    set_id(2 * (unsigned)i, id);
+    if (waited) {
+        wake_all(s); /* who still waits for the one before it */
+    }
     return handle(s, DEVCACHE_FLIGHT_OWNER, p);
 }
 
@@ -331,7 +361,7 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
     if (i < 0) {
         f = begin(id, ticket, p);
     } else if (!only_own) {
-        __atomic_fetch_add(&table->slots[i].followers, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&table->slots[i].followers, 1, __ATOMIC_SEQ_CST);
         f = handle(&table->slots[i], DEVCACHE_FLIGHT_FOLLOWER, p);
     }
     unlock();
@@ -357,8 +387,9 @@ void devcache_flight_alias(devcache_flight_t *f, apr_uint64_t id)
     }
     i = (unsigned)(f->slot - table->slots);
     /* Without its first id it was replaced; under the other there may be one already. */
-    if (devcache_flight_owned(f) && table->ids[2 * i] && find(id) < 0) {
-        table->ids[2 * i + 1] = id;
+    if (devcache_flight_owned(f) && table->ids[2 * i] && table->ids[2 * i] != id &&
+        find(id) < 0) {
+        set_id(2 * i + 1, id);
     }
     unlock();
 }
@@ -556,7 +587,7 @@ int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t
     if (SAME_FLIGHT(word, f->word) && GENERATION(word) == view->generation &&
         STATE(word) != DEVCACHE_FLIGHT_ENDED && !is_alive(s->owner_pid, s->owner_start)) {
         own(s, ticket);
-        table->ids[2 * (s - table->slots) + 1] = 0;
+        set_id(2 * (unsigned)(s - table->slots) + 1, 0);
         store_word(
             s, make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING, 0));
         __atomic_fetch_sub(&s->followers, 1, __ATOMIC_RELAXED);
