@@ -67,7 +67,7 @@ static apr_uint64_t default_segment(apr_uint64_t size)
 {
     apr_uint64_t p = 256u << 10;
 
-    while (p * 2 <= clamp(size / 64, 256u << 10, 64u << 20)) {
+    while (p * 2 <= clamp(size / 128, 256u << 10, 64u << 20)) {
         p *= 2;
     }
     return p;
