@@ -3,23 +3,20 @@
 #include <apr_strings.h>
 #include <util_cfgtree.h>
 #include "devcache_conf.h"
-#include "devcache_log.h"
 
-/* Where DevCacheQuick On stands; directives, in the configuration tree. */
-static apr_array_header_t *quick_at;
+static int in_use; /* On somewhere in the configuration being read, or read */
 
-void devcache_quick_reset(apr_pool_t *pconf)
+void devcache_quick_reset(void)
 {
-    quick_at = apr_array_make(pconf, 2, sizeof(const ap_directive_t *));
+    in_use = 0;
 }
 
 int devcache_quick_in_use(void)
 {
-    return quick_at->nelts > 0;
+    return in_use;
 }
 
-/* Does this directive decide about a request in a phase that a quick hit comes before? */
-static int is_skipped(const ap_directive_t *d)
+int devcache_quick_skips(const ap_directive_t *d)
 {
     static const char *const names[] = {
         "AuthType",
@@ -86,32 +83,13 @@ const char *devcache_quick_set(cmd_parms *cmd, void *dirv, int on)
         return NULL;
     }
     for (d = section ? section->first_child : NULL; d; d = next_directive(d, section)) {
-        if (is_skipped(d)) {
+        if (devcache_quick_skips(d)) {
             return apr_psprintf(cmd->pool,
                                 "DevCacheQuick On: hits would skip the %s of the same "
                                 "section (%s:%d): remove one of the two",
                                 d->directive, d->filename, d->line_num);
         }
     }
-    APR_ARRAY_PUSH(quick_at, const ap_directive_t *) = cmd->directive;
+    in_use = 1;
     return NULL;
-}
-
-void devcache_quick_warn(server_rec *main_server, apr_pool_t *p)
-{
-    const ap_directive_t *d, *quick;
-
-    if (!devcache_quick_in_use()) {
-        return;
-    }
-    quick = APR_ARRAY_IDX(quick_at, 0, const ap_directive_t *);
-    for (d = ap_conftree; d; d = next_directive(d, NULL)) {
-        if (is_skipped(d)) {
-            ap_log_error(
-                APLOG_MARK, APLOG_WARNING, 0, main_server,
-                DCLOGNO(0009) "conf: DevCacheQuick On (%s:%d) serves hits before "
-                              "the %s at %s:%d; see that it is not for the same URLs",
-                quick->filename, quick->line_num, d->directive, d->filename, d->line_num);
-        }
-    }
 }

@@ -4,7 +4,7 @@
  *
  * A quick hit is served before access control, rewriting and fixups. The directive is
  * refused in a section that has such rules itself, and where others might apply to its
- * URLs, which only a request could tell, the start warns and names them.
+ * URLs, which only a request could tell, devcache_lint.c warns and names them.
  *
  * Glue. Configuration time only, but for devcache_quick_in_use().
  */
@@ -13,15 +13,17 @@
 
 #include <httpd.h>
 #include <http_config.h>
+#include <util_cfgtree.h>
 
 /** The directive's function. */
 const char *devcache_quick_set(cmd_parms *cmd, void *dir, int on);
 
 /** Forget an earlier reading of the configuration; called in pre_config. */
-void devcache_quick_reset(apr_pool_t *pconf);
+void devcache_quick_reset(void);
 
-/** Warn of rules elsewhere that quick hits may skip; called in post_config. */
-void devcache_quick_warn(server_rec *main_server, apr_pool_t *p);
+/** Does this directive decide about a request in a phase that a quick hit comes before?
+ */
+int devcache_quick_skips(const ap_directive_t *d);
 
 /** Is it On anywhere? If not, no request pays for the question. */
 int devcache_quick_in_use(void);

@@ -37,6 +37,7 @@
 #include "devcache_background.h"
 #include "devcache_clock.h"
 #include "devcache_conf.h"
+#include "devcache_lint.h"
 #include "devcache_log.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
@@ -229,15 +230,21 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         rv = check_server(pconf, s);
     }
     if (!is_rehearsal()) {
-        devcache_quick_warn(main_server, ptemp);
+        devcache_lint_warn(main_server, 0, ptemp);
     }
     return rv;
+}
+
+/* httpd -t reads the configuration only once. */
+static void test_config(apr_pool_t *pconf, server_rec *main_server)
+{
+    devcache_lint_warn(main_server, 1, pconf);
 }
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     devcache_conf_reset(pconf);
-    devcache_quick_reset(pconf);
+    devcache_quick_reset();
     return OK;
 }
 
@@ -323,6 +330,7 @@ static void register_hooks(apr_pool_t *p)
     devcache_purge_register_methods(p);
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(devcache_request_classify, NULL, NULL,

@@ -126,6 +126,7 @@ Listen 127.0.0.1:@B@
 ProxyPass /files/ !
 ProxyPass / @ORIGIN@/
 CONF
+$t->expect_log(qr/DC0180: .*DevCacheVaryUserAgent exact/);
 my $auto = $t->origin_auto(sub {
     my $req = shift;
     return (200, {}, join ' ', $req->header('X-Class') // '-', $req->header('X-Other') // '-');

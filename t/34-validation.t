@@ -20,6 +20,7 @@ my $t = DevCache::Test->start(<<'CONF');
 </Location>
 ProxyPass / @ORIGIN@/
 CONF
+$t->expect_log(qr/DC0180: .*DevCacheStoreSetCookie On/);
 my $site = DevCache::Told->new($t);
 
 my ($before, $monday, $after) = map { "$_ Jan 2024 00:00:00 GMT" } 'Sun, 07', 'Mon, 08', 'Tue, 09';

@@ -70,6 +70,7 @@ RewriteRule ^/rules/ - [F]
 </Location>
 ProxyPass / @ORIGIN@/
 CONF
+$t->expect_log(qr/DC0180: .*DevCacheVaryUserAgent exact/);
 my $site = DevCache::Told->new($t);
 
 sub ask { return $site->ask(@_) }

@@ -59,6 +59,7 @@ ProxyPreserveHost On
 ProxyPass /raw/ @ORIGIN@/raw/ nocanon
 ProxyPass / @ORIGIN@/
 CONF
+$t->expect_log(qr/DC0180: .*DevCacheVaryUserAgent exact/);
 my $site = DevCache::Told->new($t);
 
 sub ask { return $site->ask(@_) }

@@ -41,6 +41,7 @@ ErrorDocument 404 "not here"
 ProxyTimeout 20
 ProxyPass / @ORIGIN@/
 CONF
+$t->expect_log(qr/DC0180: .*DevCacheStoreSetCookie On/);
 my $site = DevCache::Told->new($t);
 
 sub ask { return $site->ask(@_) }

@@ -75,6 +75,7 @@ sub on_a_small_disk {
     my $disk = shift;
     start(qq{DevCacheRoot "$disk"\nDevCacheSize 64M\nDevCacheMinFree 0});
     $t->expect_log(qr/DC0201:/);
+    $t->expect_log(qr/DC0180: .* its file system holds 4M, less than DevCacheSize 64M/);
     my @first = map { "/first$_/3000" } 1 .. 100;
     is ask('a disk not yet full', @first), 100, 'all fetched';
     ask('a full disk', map { "/fill$_/30000" } 1 .. 150);

@@ -265,22 +265,10 @@ $t->origin->up;
 
 # --- the start ------------------------------------------------------------------------------
 
-# httpd -t of a configuration: its exit status and what it said.
-sub syntax_check {
-    my $file = shift;
-    my @env = $ENV{DEVCACHE_PRELOAD}
-        ? ("LD_PRELOAD=$ENV{DEVCACHE_PRELOAD}", 'ASAN_OPTIONS=detect_leaks=0') : ();
-    open my $out, '-|', 'sh', '-c', 'exec env "$@" 2>&1', 'sh', @env, DevCache::Httpd::httpd(),
-        '-t', '-f', $file or die "httpd: $!\n";
-    my $said = do { local $/; <$out> } // '';
-    close $out;
-    return ($? >> 8, $said);
-}
-
 my $whole = do { local (@ARGV, $/) = $t->dir . '/httpd.conf'; <> };
-my ($status, $said) = syntax_check($t->dir . '/httpd.conf');
+my ($status, $said) = DevCache::Httpd::configtest($t->dir . '/httpd.conf');
 is $status, 0, 'httpd -t with DevCacheRoot' or diag $said;
-($status, $said) = syntax_check($t->write_file('no-root.conf', $whole =~ s/^DevCacheRoot .*\n//mr));
+($status, $said) = DevCache::Httpd::configtest($t->write_file('no-root.conf', $whole =~ s/^DevCacheRoot .*\n//mr));
 isnt $status, 0, 'httpd -t without DevCacheRoot fails';
 like $said, qr/DC0006: .* needs a place to store in: add DevCacheRoot/, '… and says why';
 $t->finish;

@@ -155,6 +155,18 @@ sub start {
     die "httpd does not start:\n" . $self->said . "\n";
 }
 
+# httpd -t of a configuration file: its exit status and what it said.
+sub configtest {
+    my $file = shift;
+    my @env = $ENV{DEVCACHE_PRELOAD}
+        ? ("LD_PRELOAD=$ENV{DEVCACHE_PRELOAD}", 'ASAN_OPTIONS=detect_leaks=0') : ();
+    open my $out, '-|', 'sh', '-c', 'exec env "$@" 2>&1', 'sh', @env, httpd(), '-t', '-f', $file
+        or die "httpd: $!\n";
+    my $said = do { local $/; <$out> } // '';
+    close $out;
+    return ($? >> 8, $said);
+}
+
 sub _launch {
     my $self = shift;
     my $served = () = $self->serving_lines;

@@ -96,7 +96,8 @@ checks of the file have held, else kept and named. A watchdog (watchdog($seconds
 ends a stuck test.
 
 start_error($conf, %options) is for configurations that must be refused: what httpd said,
-or undef if it started.
+or undef if it started. configtest($conf, %options) is C<httpd -t>: its exit status and what
+it said.
 
 =cut
 
@@ -137,6 +138,17 @@ sub start_error {
     $self->{httpd}->stop;
     $self->_forget;
     return $started ? undef : $said;
+}
+
+sub configtest {
+    my ($class, $conf, %opt) = @_;
+    my $self = $class->_new($conf, %opt);
+    my $httpd = $self->{httpd};
+    $httpd->_choose_ports;
+    my @result = DevCache::Httpd::configtest(
+        $httpd->write_file('httpd.conf', $httpd->conf_text));
+    $self->_forget;
+    return @result;
 }
 
 sub _new {

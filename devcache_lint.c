@@ -1,0 +1,405 @@
+/*
+ * One table of checks below: which directive each looks at, and a function that returns a
+ * sentence or NULL. A check speaks up only where the files themselves show the mistake; a
+ * warning that is wrong once is not read again. What depends on a request (patterns,
+ * conditions, directories) is taken to be right.
+ */
+#include "devcache_lint.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include "devcache_conf.h"
+#include "devcache_lint_peers.h"
+#include "devcache_log.h"
+
+/* ---- a copy for each visitor --------------------------------------------------------
+ */
+
+static const char *exact_user_agent(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    return ap_cstr_casecmp(devcache_lint_arg(l, s, 0), "exact")
+               ? NULL
+               : apr_psprintf(
+                     l->p,
+                     "%s keeps a copy for each version of each browser where the "
+                     "application says Vary: User-Agent, and hits become rare; "
+                     "'device' keeps one for each device class",
+                     devcache_lint_name(l, s));
+}
+
+static const char *keyed_by_visitor(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    int i;
+
+    for (i = 0; *devcache_lint_arg(l, s, i); i++) {
+        if (devcache_lint_is_of_one_visitor(devcache_lint_arg(l, s, i))) {
+            return apr_psprintf(l->p,
+                                "%s: %s differs from visitor to visitor, so nearly every "
+                                "request gets a copy of its own; take it away",
+                                devcache_lint_name(l, s), devcache_lint_arg(l, s, i));
+        }
+    }
+    return NULL;
+}
+
+/* ---- without effect -----------------------------------------------------------------
+ */
+
+static const char *overridden(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const devcache_said_t *by;
+
+    if (ap_cstr_casecmpn(s->d->directive, "DevCache", 8) ||
+        !devcache_lint_has_section(s)) {
+        return NULL;
+    }
+    by = devcache_lint_in_force(l, s->d->directive, s);
+    if (by == s || by->vhost != s->vhost || !ap_cstr_casecmp(by->d->args, s->d->args)) {
+        return NULL;
+    }
+    return apr_psprintf(l->p,
+                        "%s has no effect, as %s holds there too and comes later; httpd "
+                        "merges sections in their order, whatever the length of their "
+                        "paths: put the narrower one last",
+                        devcache_lint_name(l, s), devcache_lint_name(l, by));
+}
+
+static int holds_ours(const ap_directive_t *section)
+{
+    const ap_directive_t *d = section->first_child;
+
+    for (; d && ap_cstr_casecmpn(d->directive, "DevCache", 8); d = d->next) {
+    }
+    return d != NULL;
+}
+
+static const char *unreachable(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const char *path = devcache_lint_arg(l, s, 0), *query = strchr(path, '?');
+    apr_size_t len = strlen(path);
+    const char *why = NULL;
+
+    if (!holds_ours(s->d) || !strcmp(path, "~") || !len) {
+        return NULL;
+    }
+    if (*path != '/' && strcmp(path, "*") && !strstr(path, "://")) {
+        why = "is never reached, as paths begin with \"/\"; for endings there is "
+              "<LocationMatch \"\\.css$\">";
+    } else if (query && strchr(query, '=')) {
+        why = "is never reached, as a Location sees the path without its query; there is "
+              "<If \"%{QUERY_STRING} =~ /.../\">";
+    } else if (len > 2 && !strcmp(path + len - 2, "/*")) {
+        why = "reaches one level only, as \"*\" does not match \"/\"; without it, "
+              "everything below is meant";
+    }
+    return why ? apr_psprintf(l->p, "%s %s> (%s:%d) %s", s->d->directive, path,
+                              s->d->filename, s->d->line_num, why)
+               : NULL;
+}
+
+/* Is a request for the Location of @a s proxied by the ProxyPass @a by? */
+static int passes(const devcache_lint_t *l, const devcache_said_t *by,
+                  const devcache_said_t *s)
+{
+    if (!devcache_lint_is(by, "ProxyPass") || by->vhost != s->vhost) {
+        return 0;
+    }
+    return devcache_lint_has_section(by)
+               ? devcache_lint_covers(by, s)
+               : devcache_lint_is_prefix(devcache_lint_arg(l, by, 0), s->path);
+}
+
+/* The ProxyPass that decides for the Location of @a s: the last in a Location, else the
+ * first of the server. NULL: none. */
+static const devcache_said_t *proxied_by(const devcache_lint_t *l,
+                                         const devcache_said_t *s)
+{
+    const devcache_said_t *found = NULL;
+
+    for (DEVCACHE_LINT_EACH(l, by)) {
+        if (passes(l, by, s) && (devcache_lint_has_section(by) || !found)) {
+            found = by;
+        }
+    }
+    return found;
+}
+
+/* A way around ProxyPass that is not followed here? */
+static int may_be_exempt(const devcache_lint_t *l)
+{
+    for (DEVCACHE_LINT_EACH(l, s)) {
+        if (devcache_lint_is(s, "ProxyPassMatch") || strstr(s->d->args, "no-proxy")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *hidden_status(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const devcache_said_t *by;
+
+    if (ap_cstr_casecmp(devcache_lint_arg(l, s, 0), "devcache-status") ||
+        !devcache_lint_has_section(s) || !s->path || !s->whole ||
+        !(by = proxied_by(l, s)) || may_be_exempt(l) ||
+        !strcmp(devcache_lint_arg(l, by, devcache_lint_has_section(by) ? 0 : 1), "!")) {
+        return NULL;
+    }
+    return apr_psprintf(l->p,
+                        "%s is never reached, as %s sends its URL to the origin; put "
+                        "'ProxyPass !' beside it",
+                        devcache_lint_name(l, s), devcache_lint_name(l, by));
+}
+
+static const char *unused(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    for (DEVCACHE_LINT_EACH(l, other)) {
+        if (devcache_lint_is_on(l, other) ||
+            devcache_lint_is(other, "DevCacheClassify")) {
+            return NULL;
+        }
+    }
+    return apr_psprintf(l->p,
+                        "%s: nothing is cached, as DevCache is On nowhere; put it into a "
+                        "<Location>, or say DevCacheClassify On if only the device class "
+                        "is wanted",
+                        devcache_lint_name(l, s));
+}
+
+/* ---- numbers ------------------------------------------------------------------------
+ */
+
+#define DAY 86400
+
+/* A number without a unit; -1 if it has one. */
+static apr_int64_t bare(const char *text)
+{
+    char *end;
+    apr_int64_t n = apr_strtoi64(text, &end, 10);
+
+    return *text && !*end ? n : -1;
+}
+
+/* More than a year; or a round number of minutes in milliseconds, while no whole number
+ * of days in seconds. */
+static int looks_like_milliseconds(apr_int64_t n)
+{
+    return n > 366 * DAY || (n >= 300000 && n % 60000 == 0 && n % DAY != 0);
+}
+
+static const char *seconds(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    apr_int64_t n = bare(devcache_lint_arg(l, s, 0));
+
+    if (!looks_like_milliseconds(n)) {
+        return NULL;
+    }
+    return apr_psprintf(l->p,
+                        "%s is in seconds, and means %" APR_INT64_T_FMT
+                        " days; if milliseconds are meant, say %" APR_INT64_T_FMT,
+                        devcache_lint_name(l, s), n / DAY, n / 1000);
+}
+
+static const char *bytes(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    static const struct {
+        const char *directive;
+        apr_int64_t least;
+    } bounds[] = {{"DevCacheMaxObjectSize", 1000},
+                  {"DevCacheMinFree", 64 << 10},
+                  {"DevCacheMemory", 64 << 10}};
+    apr_int64_t n = bare(devcache_lint_arg(l, s, 0));
+    unsigned i;
+
+    for (i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        if (devcache_lint_is(s, bounds[i].directive) && n > 0 && n < bounds[i].least) {
+            return apr_psprintf(l->p,
+                                "%s is in bytes, and too little to be of use; is "
+                                "%" APR_INT64_T_FMT "M meant?",
+                                devcache_lint_name(l, s), n);
+        }
+    }
+    return NULL;
+}
+
+static const char *above_max(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const devcache_said_t *max = devcache_lint_in_force(l, "DevCacheMaxTTL", s);
+    apr_interval_time_t least, most;
+
+    if (!max ||
+        ap_timeout_parameter_parse(devcache_lint_arg(l, s, 0), &least, "s") !=
+            APR_SUCCESS ||
+        ap_timeout_parameter_parse(devcache_lint_arg(l, max, 0), &most, "s") !=
+            APR_SUCCESS ||
+        least <= most) {
+        return NULL;
+    }
+    return apr_psprintf(l->p,
+                        "%s is more than %s allows, which counts: nothing is fresh for "
+                        "longer; make the one smaller or the other larger",
+                        devcache_lint_name(l, s), devcache_lint_name(l, max));
+}
+
+static const char *shares_cookies(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    if (ap_cstr_casecmp(devcache_lint_arg(l, s, 0), "On") ||
+        devcache_lint_in_force(l, "DevCacheBypass", s)) {
+        return NULL;
+    }
+    return apr_psprintf(l->p,
+                        "%s gives the cookie that one visitor was set to everybody, "
+                        "sessions included; add a DevCacheBypass for those whose cookies "
+                        "are their own, or take it away",
+                        devcache_lint_name(l, s));
+}
+
+/* ---- the disk -----------------------------------------------------------------------
+ */
+
+static const char *network_name(const char *path)
+{
+    static const struct {
+        unsigned long magic; /* as statfs(2) lists them */
+        const char *name;
+    } kinds[] = {{0x6969, "NFS"},     {0x517b, "SMB"},      {0xff534d42, "CIFS"},
+                 {0xfe534d42, "SMB"}, {0x00c36400, "Ceph"}, {0x5346414f, "AFS"}};
+    struct statfs fs;
+    unsigned i;
+
+    for (i = 0; statfs(path, &fs) == 0 && i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (((unsigned long)fs.f_type & 0xffffffffu) == kinds[i].magic) {
+            return kinds[i].name;
+        }
+    }
+    return NULL;
+}
+
+static const char *root_kind(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const char *root = devcache_server_root(
+        devcache_conf_server(devcache_lint_server_of(l, s)));
+    const char *network = root ? network_name(root) : NULL;
+
+    if (network) {
+        return apr_psprintf(l->p,
+                            "%s is on a network file system (%s), where the index in "
+                            "shared memory and its locks cannot be relied on, and hits "
+                            "wait for the network; use a local disk",
+                            devcache_lint_name(l, s), network);
+    }
+    if (root && l->is_trial &&
+        (devcache_lint_is_below(root, "/tmp") ||
+         devcache_lint_is_below(root, "/var/tmp"))) {
+        return apr_psprintf(l->p,
+                            "%s: what lies there is cleaned away at times, and a server "
+                            "started by systemd (PrivateTmp) has another one; use "
+                            "/var/cache/apache2/devcache",
+                            devcache_lint_name(l, s));
+    }
+    return NULL;
+}
+
+/* A size as one would write it, rounded down. */
+static const char *size(const devcache_lint_t *l, apr_uint64_t n)
+{
+    return n >> 30   ? apr_psprintf(l->p, "%" APR_UINT64_T_FMT "G", n >> 30)
+           : n >> 20 ? apr_psprintf(l->p, "%" APR_UINT64_T_FMT "M", n >> 20)
+                     : apr_psprintf(l->p, "%" APR_UINT64_T_FMT "K", n >> 10);
+}
+
+static const char *root_size(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    const devcache_server_t *server = devcache_conf_server(devcache_lint_server_of(l, s));
+    const devcache_said_t *said = devcache_lint_in_force(l, "DevCacheSize", s);
+    const char *root = devcache_server_root(server);
+    apr_uint64_t wanted = (apr_uint64_t)devcache_server_size(server), room;
+    struct statvfs fs;
+
+    if (!root || statvfs(root, &fs) != 0) {
+        return NULL; /* the start says so */
+    }
+    room = (apr_uint64_t)fs.f_blocks * fs.f_frsize;
+    if (room >= wanted) {
+        return NULL;
+    }
+    return apr_psprintf(
+        l->p,
+        "%s: its file system holds %s, less than %s; say a smaller "
+        "DevCacheSize, or the disk fills up first and nothing new is stored",
+        devcache_lint_name(l, s), size(l, room),
+        said ? devcache_lint_name(l, said) : "DevCacheSize, which is 1G if not said");
+}
+
+/* ---- the table ----------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *directive; /* NULL: all of them */
+    devcache_lint_check_fn *check;
+} checks[] = {
+    {"CacheEnable", devcache_lint_beside_mod_cache},
+    {"DevCacheVaryUserAgent", exact_user_agent},
+    {"DevCacheKeyHeaders", keyed_by_visitor},
+    {"Header", devcache_lint_headers},
+    {"RequestHeader", devcache_lint_overwrites_class},
+    {"FilterDeclare", devcache_lint_behind_the_store},
+    {"BrowserMatch", devcache_lint_forces_gzip},
+    {"BrowserMatchNoCase", devcache_lint_forces_gzip},
+    {"SetEnvIf", devcache_lint_forces_gzip},
+    {"SetEnvIfNoCase", devcache_lint_forces_gzip},
+    {"DeflateAlterETag", devcache_lint_drops_etag},
+    {"BrotliAlterETag", devcache_lint_drops_etag},
+    {NULL, devcache_lint_skipped_by_quick},
+    {NULL, overridden},
+    {"<Location", unreachable},
+    {"SetHandler", hidden_status},
+    {"DevCacheRoot", unused},
+    {"DevCacheRoot", root_kind},
+    {"DevCacheRoot", root_size},
+    {"DevCacheDefaultTTL", seconds},
+    {"DevCacheMinTTL", seconds},
+    {"DevCacheMaxTTL", seconds},
+    {"DevCacheForceTTL", seconds},
+    {"DevCacheStaleWhileRevalidate", seconds},
+    {"DevCacheStaleIfError", seconds},
+    {"DevCacheStaleIfUnreachable", seconds},
+    {"DevCacheDefaultTTL", above_max},
+    {"DevCacheMinTTL", above_max},
+    {"DevCacheForceTTL", above_max},
+    {NULL, bytes},
+    {"DevCacheStoreSetCookie", shares_cookies},
+};
+
+static void warn(const devcache_lint_t *l, devcache_lint_check_fn *check,
+                 const char *sentence)
+{
+    if (check == devcache_lint_skipped_by_quick) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, l->main_server,
+                     DCLOGNO(0009) "conf: %s", sentence);
+    } else {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, l->main_server,
+                     DCLOGNO(0180) "conf: %s", sentence);
+    }
+}
+
+void devcache_lint_warn(server_rec *main_server, int is_trial, apr_pool_t *p)
+{
+    devcache_lint_t lint = {main_server, devcache_lint_list(ap_conftree, p), is_trial, p};
+    unsigned i;
+
+    for (DEVCACHE_LINT_EACH(&lint, s)) {
+        for (i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+            const char *sentence = !checks[i].directive ||
+                                           devcache_lint_is(s, checks[i].directive)
+                                       ? checks[i].check(&lint, s)
+                                       : NULL;
+            if (sentence) {
+                warn(&lint, checks[i].check, sentence);
+            }
+        }
+    }
+}
