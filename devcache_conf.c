@@ -272,12 +272,17 @@ static const char *set_flag(cmd_parms *cmd, void *dirv, int on)
     return NULL;
 }
 
-static const char *set_enabled(cmd_parms *cmd, void *dirv, int on)
+static const char *set_enabled(cmd_parms *cmd, void *dirv, const char *arg)
 {
     devcache_dir_t *conf = dirv;
+    int on = !ap_cstr_casecmp(arg, "On"), observe = !ap_cstr_casecmp(arg, "Observe");
 
+    if (!on && !observe && ap_cstr_casecmp(arg, "Off")) {
+        return apr_psprintf(cmd->pool, "DevCache: '%s' is not On, Off or Observe", arg);
+    }
     SET(enabled, on);
-    if (on) {
+    SET(observe, observe);
+    if (on || observe) {
         devcache_conf_needs_store(cmd);
     }
     return NULL;
@@ -570,7 +575,9 @@ const command_rec devcache_conf_directives[] = {
                   "bound on the number of stored responses"),
     AP_INIT_TAKE1("DevCacheSegmentSize", set_number, (void *)&slot_segment, S,
                   "size of one segment file, bytes"),
-    AP_INIT_FLAG("DevCache", set_enabled, NULL, L, "On or Off: use the cache here"),
+    AP_INIT_TAKE1(
+        "DevCache", set_enabled, NULL, L,
+        "On, Off or Observe: use the cache here, or only count what it would do"),
     AP_INIT_TAKE1("DevCacheMaxObjectSize", set_number, (void *)&slot_max_object, L,
                   "store no response body larger than this, bytes"),
     AP_INIT_FLAG("DevCacheClassify", set_flag, (void *)&flag_classify, S,

@@ -43,6 +43,7 @@ typedef enum devcache_hints_e {
 
 #define DEVCACHE_DIR_FIELDS(F)                                                         \
     F(int, enabled,                                    0)     /* DevCache            */ \
+    F(int, observe,                                    0)     /* DevCache Observe    */ \
     F(int, vary_device,                                1)                               \
     F(int, user_agent_exact,                           0)  /* DevCacheVaryUserAgent  */ \
     F(int, max_variants,                               64)    /* per URL             */ \

@@ -202,7 +202,10 @@ static void invalidate_named(request_rec *r, devcache_exchange_t *x, const char 
         *query++ = '\0';
     }
     if (ap_unescape_url(path) == OK) {
-        invalidate_key(r, x, devcache_request_key_of(r, path, query, r->pool));
+        invalidate_key(r, x,
+                       devcache_request_key_of(r,
+                                               devcache_dir_query(devcache_conf_dir(r)),
+                                               path, query, r->pool));
     }
 }
 

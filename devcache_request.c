@@ -219,10 +219,10 @@ static unsigned local_port(request_rec *r)
     return r->connection->local_addr ? r->connection->local_addr->port : 0;
 }
 
-devcache_slice_t devcache_request_key_of(request_rec *r, const char *path,
-                                         const char *query, apr_pool_t *p)
+devcache_slice_t devcache_request_key_of(request_rec *r, const devcache_query_t *rule,
+                                         const char *path, const char *query,
+                                         apr_pool_t *p)
 {
-    const devcache_query_t *rule = devcache_dir_query(devcache_conf_dir(r));
     const char *host = r->hostname ? r->hostname : r->server->server_hostname;
 
     return devcache_vary_key(ap_http_scheme(r), host, local_port(r), path,
@@ -335,7 +335,7 @@ static void rewritten(request_rec *r, const devcache_query_t *rule, devcache_sli
     }
 }
 
-devcache_slice_t devcache_request_target(request_rec *r)
+devcache_slice_t devcache_request_target(request_rec *r, const devcache_query_t *rule)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
     devcache_slice_t parts[PARTS] = {{NULL, 0}};
@@ -345,7 +345,7 @@ devcache_slice_t devcache_request_target(request_rec *r)
          * is like no target of the other kind. */
         parts[HANDLER] = devcache_slice_str("quick");
     } else {
-        rewritten(r, devcache_dir_query(dir), parts);
+        rewritten(r, rule, parts);
     }
     parts[VIRTUAL_HOST] = devcache_conf_server(r->server)->identity;
     parts[ODD_HOST] = devcache_slice_str(odd_host(r));
@@ -364,6 +364,7 @@ static int has_body(request_rec *r)
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
 {
     const ap_expr_info_t *bypass = devcache_dir_bypass(x->dir);
+    const devcache_query_t *rule = devcache_dir_query(x->dir);
     const char *error = NULL;
 
     devcache_conf_policy(x->dir, &x->policy);
@@ -380,7 +381,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         /* An expression that cannot be evaluated means the origin, as on any doubt. */
         x->reason = DEVCACHE_REASON_BYPASS;
     }
-    x->key = devcache_request_key_of(r, x->path, x->query, r->pool);
+    x->key = devcache_request_key_of(r, rule, x->path, x->query, r->pool);
     if (x->reason) {
         return 0;
     }
@@ -388,7 +389,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
     }
     x->fields = r->headers_in;
-    x->target = devcache_request_target(r);
+    x->target = devcache_request_target(r, rule);
     return 1;
 }
 

@@ -82,6 +82,8 @@ typedef struct devcache_exchange_t {
     int shared;                /* followers can read what is stored */
     int unreachable;           /* the origin gave no answer */
 
+    struct devcache_observed_t *observed; /* devcache_observe.c; NULL: not observed */
+
     devcache_outcome_e outcome;
     devcache_reason_e reason; /* why not (from) the cache */
     apr_interval_time_t ttl;  /* remaining lifetime; negative: stale */
@@ -110,11 +112,12 @@ void devcache_request_child_init(apr_pool_t *pchild);
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x);
 
 /** What the origin is asked for in @a r: a part of every variant. */
-devcache_slice_t devcache_request_target(request_rec *r);
+devcache_slice_t devcache_request_target(request_rec *r, const devcache_query_t *rule);
 
 /** The key of another URL of the same site, for invalidation. */
-devcache_slice_t devcache_request_key_of(request_rec *r, const char *path,
-                                         const char *query, apr_pool_t *p);
+devcache_slice_t devcache_request_key_of(request_rec *r, const devcache_query_t *rule,
+                                         const char *path, const char *query,
+                                         apr_pool_t *p);
 
 /** "scheme://host[:port]" as the client sees this server. */
 const char *devcache_request_origin(request_rec *r);

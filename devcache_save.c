@@ -220,13 +220,14 @@ static apr_int64_t announced_length(const apr_table_t *fields)
  * would not come by there. */
 static int is_guarded(request_rec *r)
 {
-    return !devcache_dir_enabled(devcache_conf_dir(r)) || ap_some_authn_required(r) ||
-           r->user;
+    const devcache_dir_t *dir = devcache_conf_dir(r);
+
+    return (!devcache_dir_enabled(dir) && !devcache_dir_observe(dir)) ||
+           ap_some_authn_required(r) || r->user;
 }
 
-/* May this response be stored? Fills fresh, spec, expect. */
-static devcache_reason_e judge(request_rec *r, devcache_exchange_t *x,
-                               const apr_table_t *fields)
+devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
+                                      const apr_table_t *fields)
 {
     devcache_reason_e reason;
 
@@ -291,7 +292,7 @@ static void refresh(request_rec *r, devcache_exchange_t *x, const apr_table_t *f
     devcache_reason_e reason;
 
     r->status = x->stored.status; /* a 304 for the client is still about this one */
-    reason = judge(r, x, fields);
+    reason = devcache_save_judge(r, x, fields);
     if (reason == DEVCACHE_REASON_NONE) {
         describe(r, x);
         devcache_collapse_decided(x, reason, r->status);
@@ -364,7 +365,7 @@ static void begin(request_rec *r, devcache_exchange_t *x, const apr_table_t *fie
         return;
     }
     if (x->req.is_get) {
-        reason = judge(r, x, fields);
+        reason = devcache_save_judge(r, x, fields);
     }
     if (reason != DEVCACHE_REASON_NONE) {
         not_stored(r, x, reason);

@@ -20,4 +20,8 @@ void devcache_save_insert_origin(request_rec *r);
 /** Hook insert_filter, after mod_headers. */
 void devcache_save_insert_save(request_rec *r);
 
+/** May the response in @a r with these fields be stored? Fills x->fresh, spec, expect. */
+devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
+                                      const apr_table_t *fields);
+
 #endif

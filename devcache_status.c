@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include "devcache_explain.h"
+#include "devcache_observe.h"
 #include "devcache_report.h"
 #include "devcache_status_text.h"
 
@@ -39,7 +40,9 @@ static void show_page(request_rec *r)
         show_lines(r, "store_", devcache_report_store(&stats, r->pool));
     }
     show_lines(r, "reason_", devcache_report_reasons(r->pool));
-    ap_rputs("</table></body></html>\n", r);
+    ap_rputs("</table>\n", r);
+    devcache_observe_page(r);
+    ap_rputs("</body></html>\n", r);
 }
 
 int devcache_status_handler(request_rec *r)

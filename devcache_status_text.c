@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include "devcache_json.h"
+#include "devcache_observe.h"
 #include "devcache_report.h"
 #include "devcache_top.h"
 #include "devcache_trouble.h"
@@ -44,6 +45,7 @@ void devcache_status_auto(request_rec *r)
         show_lines(r, "store_", devcache_report_store(&stats, r->pool));
     }
     show_lines(r, "reason_", devcache_report_reasons(r->pool));
+    devcache_observe_auto(r);
 }
 
 /* ---- ?json --------------------------------------------------------------------------
@@ -240,6 +242,7 @@ void devcache_status_json(request_rec *r)
     json_lines(&j, "counters", rep.counters);
     json_lines(&j, "reasons", rep.reasons);
     json_stores(&j, &rep);
+    devcache_observe_json(&j);
     devcache_json_object(&j, "threads");
     devcache_json_uint(&j, "busy", rep.threads_busy);
     devcache_json_uint(&j, "max", rep.threads_max);

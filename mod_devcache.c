@@ -8,6 +8,7 @@
  *   quick_handler       fresh hits where DevCacheQuick is On        devcache_serve.c
  *   handler             PURGE                                       devcache_purge.c
  *                       look up; serve, or have the origin asked    devcache_serve.c
+ *                       what it would do, where it only observes    devcache_observe.c
  *   filters             ORIGIN, mod_headers, SAVE (, MARK)          devcache_save.c
  *                       REPLY                                       devcache_reply.c
  *                       DATES, on connections to backends           devcache_backend.c
@@ -39,6 +40,7 @@
 #include "devcache_conf.h"
 #include "devcache_lint.h"
 #include "devcache_log.h"
+#include "devcache_observe.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
 #include "devcache_reply.h"
@@ -291,6 +293,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
         rv = devcache_server_root(server) ? open_store(s, server, seen) : OK;
     }
     devcache_account_name(main_server, pconf);
+    devcache_observe_start(main_server, ptemp);
     return rv;
 }
 
@@ -339,12 +342,15 @@ static void register_hooks(apr_pool_t *p)
     /* Ahead of the next one, which would have the origin asked. */
     ap_hook_handler(devcache_purge_handler, NULL, before_caches,
                     APR_HOOK_REALLY_FIRST - 1);
+    ap_hook_handler(devcache_observe_handler, NULL, before_caches, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(devcache_serve_handler, NULL, before_caches, APR_HOOK_REALLY_FIRST);
     ap_hook_quick_handler(devcache_serve_quick, NULL, before_caches,
                           APR_HOOK_REALLY_FIRST);
     ap_hook_handler(devcache_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_filter(devcache_save_insert_origin, NULL, mod_headers, APR_HOOK_LAST);
     ap_hook_insert_filter(devcache_save_insert_save, mod_headers, NULL,
+                          APR_HOOK_REALLY_LAST);
+    ap_hook_insert_filter(devcache_observe_insert, mod_headers, NULL,
                           APR_HOOK_REALLY_LAST);
     ap_hook_insert_filter(devcache_reply_insert, mod_headers, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_insert_error_filter(devcache_reply_insert_error, NULL, NULL, APR_HOOK_LAST);
@@ -355,6 +361,7 @@ static void register_hooks(apr_pool_t *p)
                             APR_HOOK_REALLY_FIRST);
     devcache_save_register();
     devcache_reply_register();
+    devcache_observe_register();
     devcache_background_register();
     devcache_backend_register();
 }

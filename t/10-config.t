@@ -32,7 +32,7 @@ my @refused = (
     ['DevCacheQuery some',            qr/DevCacheQuery: give keep, sort/],
     ['DevCacheTargets "a b"',         qr/DevCacheTargets: 'a b' is not a header name/],
     ['DevCacheBypass "%{REQ:"',       qr/DevCacheBypass: '%\{REQ:' is not an expression/],
-    ['DevCache Maybe',                qr/DevCache must be On or Off/],
+    ['DevCache Maybe',                qr/DevCache: 'Maybe' is not On, Off or Observe/],
     ['DevCacheRoot ""',               qr/DevCacheRoot takes one argument/],
     ['DevCacheRoot "/nowhere/at/all"', qr/DC0001: conf: DevCacheRoot "\/nowhere\/at\/all".*(?:No such file|does not exist)/],
     ["DevCacheSize 1M\nDevCacheSegmentSize 1M", qr/DC0001: conf: DevCacheSize: 1048576 is not from 8/],
