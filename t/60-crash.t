@@ -36,7 +36,8 @@ DevCacheSize ${size}M
 LogLevel notice
 ProxyPass / \@ORIGIN\@/
 CONF
-    $t->allow_log(qr/AH\d+: children are killed successively/); # httpd noticed
+    # httpd noticed; who followed what a killed child was fetching is cut off
+    $t->allow_log(qr/AH\d+: children are killed successively/, qr/DC0171/);
     my $auto = $t->origin_auto(\&site_answer);
     my $load = DevCache::Load->start($t->port, next => \&any_page, check => \&site_wrong);
     for (1 .. 5) {
