@@ -5,6 +5,7 @@
 #include "devcache_clock.h"
 #include "devcache_log.h"
 #include "devcache_meter.h"
+#include "devcache_probe.h"
 #include "devcache_stats.h"
 #include "devcache_top.h"
 #include "devcache_trouble.h"
@@ -51,6 +52,9 @@ void devcache_account_create(server_rec *main_server)
     }
     if (rv == APR_SUCCESS) {
         rv = devcache_trouble_create(process);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = devcache_probe_create(process);
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, main_server,

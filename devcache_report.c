@@ -7,6 +7,7 @@
 #include <scoreboard.h>
 #include "devcache_clock.h"
 #include "devcache_flight.h"
+#include "devcache_probe.h"
 #include "devcache_stats.h"
 #include "devcache_top.h"
 #include "devcache_trouble.h"
@@ -117,9 +118,24 @@ apr_array_header_t *devcache_report_stores(apr_pool_t *p)
         to->store = server->store;
         to->root = devcache_server_root(server);
         devcache_store_stats(to->store, &to->stats);
+        to->not_ready = devcache_probe_store(to->store, devcache_now(), p);
         to->lines = devcache_report_store(&to->stats, p);
     }
     return list;
+}
+
+const char *devcache_report_not_ready(apr_pool_t *p)
+{
+    apr_array_header_t *stores = devcache_report_stores(p);
+    int i;
+
+    for (i = 0; i < stores->nelts; i++) {
+        const char *why = APR_ARRAY_IDX(stores, i, devcache_report_store_t).not_ready;
+        if (why) {
+            return why;
+        }
+    }
+    return stores->nelts ? NULL : "no DevCacheRoot is configured";
 }
 
 /* ---- what was counted ---------------------------------------------------------------
@@ -209,6 +225,7 @@ void devcache_report_read(devcache_report_t *out, apr_pool_t *p)
                        ? ap_scoreboard_image->global->restart_time
                        : 0;
     out->counters = devcache_report_counters(p);
+    out->flights = devcache_report_flights(p);
     out->reasons = devcache_report_reasons(p);
     out->stores = devcache_report_stores(p);
     read_cells(out, p);

@@ -27,12 +27,14 @@ typedef struct devcache_report_store_t {
     devcache_store_t *store;
     apr_array_header_t *lines; /* of devcache_line_t; names without "store_" */
     devcache_store_stats_t stats;
+    const char *not_ready; /* NULL: it can be read and written; else why not */
 } devcache_report_store_t;
 
 typedef struct devcache_report_t {
     apr_time_t now;
     apr_time_t started;           /* the server, or its last restart */
     apr_array_header_t *counters; /* of devcache_line_t */
+    apr_array_header_t *flights;  /* of devcache_line_t */
     apr_array_header_t *reasons;  /* of devcache_line_t; names without "reason_" */
     apr_array_header_t *stores;   /* of devcache_report_store_t: each root once */
     apr_array_header_t *cells;    /* of devcache_cell_t *: those with anything counted */
@@ -56,6 +58,9 @@ apr_array_header_t *devcache_report_store(const devcache_store_stats_t *s, apr_p
 
 /** Each store of the whole server once, with its numbers. */
 apr_array_header_t *devcache_report_stores(apr_pool_t *p);
+
+/** NULL if every store can be used; else a sentence: what is wrong with the first. */
+const char *devcache_report_not_ready(apr_pool_t *p);
 
 /** Everything. */
 void devcache_report_read(devcache_report_t *out, apr_pool_t *p);

@@ -2,47 +2,33 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <mod_status.h>
 #include "devcache_explain.h"
-#include "devcache_observe.h"
 #include "devcache_report.h"
+#include "devcache_status_draw.h"
+#include "devcache_status_page.h"
 #include "devcache_status_text.h"
 
-static void show_lines(request_rec *r, const char *prefix,
-                       const apr_array_header_t *lines)
+/* For load balancers and probes: 200 only while every store can be read and written. */
+static void show_ready(request_rec *r)
 {
-    int i;
+    const char *why = devcache_report_not_ready(r->pool);
 
-    for (i = 0; i < lines->nelts; i++) {
-        const devcache_line_t *line = &APR_ARRAY_IDX(lines, i, devcache_line_t);
-        ap_rprintf(r, "<tr><td>%s%s</td><td>%" APR_UINT64_T_FMT "</td><td>%s</td></tr>\n",
-                   prefix, line->name, line->value,
-                   ap_escape_html(r->pool, line->meaning));
+    ap_set_content_type(r, "text/plain; charset=utf-8");
+    if (why) {
+        r->status = HTTP_SERVICE_UNAVAILABLE;
     }
+    ap_rprintf(r, "%s\n", why ? why : "ready");
 }
 
-static void show_page(request_rec *r)
+/* Is it this form's query, alone? Some clients send it as a form's field without value.
+ */
+static int asks_for(const request_rec *r, const char *form)
 {
-    const devcache_server_t *server = devcache_conf_server(r->server);
-    devcache_store_stats_t stats;
+    apr_size_t len = strlen(form);
 
-    ap_set_content_type(r, "text/html; charset=utf-8");
-    ap_rputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-             "<meta name=\"viewport\" content=\"width=device-width\">"
-             "<title>devcache</title><style>body{font:1em sans-serif;margin:1em}"
-             "td{padding:.1em 1em .1em 0}td:nth-child(2){text-align:right;"
-             "font-variant-numeric:tabular-nums}</style></head><body>"
-             "<h1>devcache</h1><p>For programs: <a href=\"?auto\">?auto</a></p><table>\n",
-             r);
-    show_lines(r, "", devcache_report_counters(r->pool));
-    show_lines(r, "", devcache_report_flights(r->pool));
-    if (server->store) {
-        devcache_store_stats(server->store, &stats);
-        show_lines(r, "store_", devcache_report_store(&stats, r->pool));
-    }
-    show_lines(r, "reason_", devcache_report_reasons(r->pool));
-    ap_rputs("</table>\n", r);
-    devcache_observe_page(r);
-    ap_rputs("</body></html>\n", r);
+    return r->args && !strncmp(r->args, form, len) &&
+           (!r->args[len] || !strcmp(r->args + len, "="));
 }
 
 int devcache_status_handler(request_rec *r)
@@ -52,7 +38,9 @@ int devcache_status_handler(request_rec *r)
         void (*show)(request_rec *r);
     } forms[] = {{"auto", devcache_status_auto},
                  {"json", devcache_status_json},
-                 {"prometheus", devcache_status_prometheus}};
+                 {"prometheus", devcache_status_prometheus},
+                 {"ready", show_ready}};
+    void (*show)(request_rec * r) = devcache_status_page;
     unsigned i;
 
     if (!r->handler || strcmp(r->handler, "devcache-status")) {
@@ -63,15 +51,90 @@ int devcache_status_handler(request_rec *r)
         return HTTP_METHOD_NOT_ALLOWED;
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     if (devcache_explain_asked(r)) {
         return devcache_explain_answer(r);
     }
     for (i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (r->args && !strcmp(r->args, forms[i].query)) {
-            forms[i].show(r);
-            return OK;
-        }
+        show = asks_for(r, forms[i].query) ? forms[i].show : show;
     }
-    show_page(r);
+    show(r);
+    return OK;
+}
+
+/* ---- server-status -------------------------------------------------------------------
+ */
+
+static void section_short(request_rec *r, const devcache_report_t *rep,
+                          const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
+{
+    static const char *const names[] = {"Hits", "Misses", "Bypasses", "Errors"};
+    apr_uint64_t bytes = 0, size = 0, objects = 0;
+    int i;
+
+    for (i = 0; i < DEVCACHE_GROUP_COUNT; i++) {
+        ap_rprintf(r, "DevCache%s: %" APR_UINT64_T_FMT "\n", names[i], n[i]);
+    }
+    for (i = 0; i < rep->stores->nelts; i++) {
+        const devcache_store_stats_t
+            *s = &APR_ARRAY_IDX(rep->stores, i, devcache_report_store_t).stats;
+        bytes += s->bytes;
+        size += s->size;
+        objects += s->objects;
+    }
+    ap_rprintf(r,
+               "DevCacheStoreBytes: %" APR_UINT64_T_FMT
+               "\nDevCacheStoreSize: %" APR_UINT64_T_FMT
+               "\nDevCacheStoreObjects: %" APR_UINT64_T_FMT "\n",
+               bytes, size, objects);
+}
+
+static void section_store(request_rec *r, const devcache_report_store_t *s)
+{
+    ap_rprintf(r, "<dt>%s: %s of %s, %s of %s objects%s%s</dt>\n",
+               devcache_draw_text(s->root, r->pool),
+               devcache_draw_bytes(s->stats.bytes, r->pool),
+               devcache_draw_bytes(s->stats.size, r->pool),
+               devcache_draw_number(s->stats.objects, r->pool),
+               devcache_draw_number(s->stats.max_objects, r->pool),
+               s->not_ready ? "; not ready: " : "",
+               s->not_ready ? devcache_draw_text(s->not_ready, r->pool) : "");
+}
+
+static void section_page(request_rec *r, const devcache_report_t *rep,
+                         const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
+{
+    const devcache_histogram_t *hits = &rep->answers[DEVCACHE_GROUP_HIT];
+    const devcache_histogram_t *misses = &rep->answers[DEVCACHE_GROUP_MISS];
+    apr_uint64_t all = n[0] + n[1] + n[2] + n[3];
+    int i;
+
+    ap_rprintf(
+        r,
+        "<hr>\n<h2>devcache</h2>\n<dl><dt>%s requests: %s hits (%s), %s misses, %s "
+        "bypassed, %s failed</dt>\n<dt>99 %% of hits begin within %s, of misses "
+        "within %s</dt>\n",
+        devcache_draw_number(all, r->pool), devcache_draw_number(n[0], r->pool),
+        devcache_draw_share(n[0], all, r->pool), devcache_draw_number(n[1], r->pool),
+        devcache_draw_number(n[2], r->pool), devcache_draw_number(n[3], r->pool),
+        devcache_draw_duration(devcache_histogram_quantile(hits, .99), r->pool),
+        devcache_draw_duration(devcache_histogram_quantile(misses, .99), r->pool));
+    for (i = 0; i < rep->stores->nelts; i++) {
+        section_store(r, &APR_ARRAY_IDX(rep->stores, i, devcache_report_store_t));
+    }
+    ap_rputs("</dl>\n", r);
+}
+
+int devcache_status_section(request_rec *r, int flags)
+{
+    apr_uint64_t n[DEVCACHE_GROUP_COUNT];
+    devcache_report_t rep;
+    unsigned i;
+
+    devcache_report_read(&rep, r->pool);
+    for (i = 0; i < DEVCACHE_GROUP_COUNT; i++) {
+        n[i] = devcache_histogram_total(&rep.answers[i]);
+    }
+    (flags & AP_STATUS_SHORT ? section_short : section_page)(r, &rep, n);
     return OK;
 }

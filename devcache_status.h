@@ -13,4 +13,7 @@
 /** Hook handler, for GET and HEAD. */
 int devcache_status_handler(request_rec *r);
 
+/** Hook status_hook of mod_status: a section in server-status, also in its ?auto. */
+int devcache_status_section(request_rec *r, int flags);
+
 #endif

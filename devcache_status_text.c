@@ -162,6 +162,10 @@ static void json_stores(devcache_json_t *j, const devcache_report_t *rep)
                                                   devcache_report_store_t);
         devcache_json_object(j, NULL);
         devcache_json_string(j, "root", s->root);
+        devcache_json_bool(j, "ready", !s->not_ready);
+        if (s->not_ready) {
+            devcache_json_string(j, "not_ready", s->not_ready);
+        }
         for (k = 0; k < s->lines->nelts; k++) {
             const devcache_line_t *line = &TABLE(s->lines, k, devcache_line_t);
             devcache_json_uint(j, line->name, line->value);
@@ -241,6 +245,7 @@ void devcache_status_json(request_rec *r)
     json_cells(&j, &rep);
     json_lines(&j, "counters", rep.counters);
     json_lines(&j, "reasons", rep.reasons);
+    json_lines(&j, "flights", rep.flights);
     json_stores(&j, &rep);
     devcache_observe_json(&j);
     devcache_json_object(&j, "threads");
@@ -259,8 +264,9 @@ void devcache_status_json(request_rec *r)
 /* Counters that devcache_requests_total tells with labels. */
 static int is_told_by_requests(const char *name)
 {
-    static const char *const told[] = {"requests",    "hits",     "stale_hits",  "misses",
-                                       "revalidated", "bypasses", "stale_errors"};
+    static const char *const told[] = {"requests",     "hits",        "stale_hits",
+                                       "misses",       "revalidated", "bypasses",
+                                       "stale_errors", "collapsed"};
     unsigned i;
 
     for (i = 0; i < sizeof told / sizeof told[0]; i++) {
@@ -435,6 +441,13 @@ static void prometheus_stores(request_rec *r, const devcache_report_t *rep)
                 ? TABLE(rep->stores, 0, devcache_report_store_t).lines->nelts
                 : 0;
 
+    family(r, "store_ready", "gauge", "Whether it can be read and written: 1, else 0.");
+    for (i = 0; i < rep->stores->nelts; i++) {
+        const devcache_report_store_t *s = &TABLE(rep->stores, i,
+                                                  devcache_report_store_t);
+        ap_rprintf(r, "devcache_store_ready{root=\"%s\"} %d\n", label(s->root, r->pool),
+                   !s->not_ready);
+    }
     for (k = 0; k < n; k++) {
         for (i = 0; i < rep->stores->nelts; i++) {
             const devcache_report_store_t *s = &TABLE(rep->stores, i,
@@ -450,17 +463,23 @@ static void prometheus_stores(request_rec *r, const devcache_report_t *rep)
     }
 }
 
-static void prometheus_counters(request_rec *r, const devcache_report_t *rep)
+static void prometheus_lines(request_rec *r, const apr_array_header_t *lines)
 {
     int i;
 
-    for (i = 0; i < rep->counters->nelts; i++) {
-        const devcache_line_t *line = &TABLE(rep->counters, i, devcache_line_t);
+    for (i = 0; i < lines->nelts; i++) {
+        const devcache_line_t *line = &TABLE(lines, i, devcache_line_t);
         if (!is_told_by_requests(line->name)) {
             single(r, metric("", line, r->pool), line->gauge ? "gauge" : "counter",
                    line->meaning, line->value);
         }
     }
+}
+
+static void prometheus_refusals(request_rec *r, const devcache_report_t *rep)
+{
+    int i;
+
     family(r, "refusals_total", "counter",
            "Requests that bypassed the cache and responses not stored, by reason.");
     for (i = 0; i < rep->reasons->nelts; i++) {
@@ -479,7 +498,9 @@ void devcache_status_prometheus(request_rec *r)
     prometheus_requests(r, &rep);
     prometheus_bytes(r, &rep);
     prometheus_stores(r, &rep);
-    prometheus_counters(r, &rep);
+    prometheus_lines(r, rep.counters);
+    prometheus_lines(r, rep.flights);
+    prometheus_refusals(r, &rep);
     single(r, "threads_busy", "gauge", "Threads of httpd that are serving a request.",
            rep.threads_busy);
     single(r, "threads_max", "gauge", "Their bound: MaxRequestWorkers.", rep.threads_max);

@@ -31,6 +31,7 @@
 #include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_status.h>
 #include <unistd.h>
 #include <unixd.h>
 #include "devcache_account.h"
@@ -41,6 +42,7 @@
 #include "devcache_lint.h"
 #include "devcache_log.h"
 #include "devcache_observe.h"
+#include "devcache_logjson.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
 #include "devcache_reply.h"
@@ -247,6 +249,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     devcache_conf_reset(pconf);
     devcache_quick_reset();
+    devcache_logjson_register(pconf);
     return OK;
 }
 
@@ -359,6 +362,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_log_transaction(devcache_purge_log, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(devcache_account_log, NULL, log_modules,
                             APR_HOOK_REALLY_FIRST);
+    APR_OPTIONAL_HOOK(ap, status_hook, devcache_status_section, NULL, NULL,
+                      APR_HOOK_MIDDLE);
     devcache_save_register();
     devcache_reply_register();
     devcache_observe_register();

@@ -75,7 +75,8 @@ is $empty->{stores}[0]{root}, $t->root, 'the store is named';
 
 # --- forms and methods ----------------------------------------------------------------
 
-for my $case (['?auto', 'text/plain; charset=utf-8'], ['?json', 'application/json'],
+for my $case (['?prometheus=', 'text/plain; version=0.0.4; charset=utf-8'],
+              ['?auto', 'text/plain; charset=utf-8'], ['?json', 'application/json'],
               ['?prometheus', 'text/plain; version=0.0.4; charset=utf-8'],
               ['', 'text/html; charset=utf-8'], ['?what', 'text/html; charset=utf-8']) {
     my ($query, $type) = @$case;
