@@ -1,9 +1,11 @@
-# What Prometheus makes of the metrics: its own promtool reads them.
+# What Prometheus makes of the metrics, the alert rules and the dashboard: its own promtool
+# reads them, and all that they name is there.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Temp;
+use JSON::PP;
 use Test::More;
 use DevCache::Test;
 
@@ -69,6 +71,69 @@ accepted('after some', metrics(), qw(check metrics));
 like metrics(), qr{^devcache_store_size_bytes\{root="[^"]*/cache"\} 1073741824$}m, 'a store';
 like metrics(), qr{^devcache_store_size_bytes\{root="[^"]*/a \\"second\\\\ root"\} 8388608$}m,
     'and another, with its name escaped';
+
+# --- alert rules and dashboard --------------------------------------------------------
+
+sub slurp {
+    my $name = "$FindBin::Bin/../$_[0]";
+    open my $file, '<', $name or die "$name: $!\n";
+    local $/;
+    return <$file>;
+}
+
+my $rules = 'conf/monitoring/devcache.rules.yml';
+for my $call ([check => rules => $rules], [test => rules => 't/data/alerts.test.yml']) {
+    my ($status, $said) = promtool('', @$call[0, 1], "$FindBin::Bin/../$call->[2]");
+    is $status, 0, "promtool @$call" or diag $said;
+}
+
+# All names that they use are those of metrics that there are.
+my %type = metrics() =~ /^# TYPE (\w+) (\w+)$/mg;
+cmp_ok scalar keys %type, '>', 30, 'metrics';
+my $dashboard = 'conf/monitoring/devcache.grafana.json';
+for my $name ($rules, $dashboard, 't/data/alerts.test.yml') {
+    my %named = map { $_ => 1 } slurp($name) =~ /\b(devcache_\w+)/g;
+    delete $named{devcache_rules};
+    my @unknown = grep {
+        (my $family = $_) =~ s/_(?:bucket|sum|count)$//;
+        !$type{$_} && ($type{$family} // '') ne 'histogram';
+    } sort keys %named;
+    cmp_ok scalar keys %named, '>', 10, "$name names metrics";
+    is "@unknown", '', "$name: all of them are there";
+}
+
+# The words of labels, too.
+my $text = metrics();
+for my $word (slurp($rules) =~ /(?:status|result|source)=~?"([^"]+)"/g,
+              slurp($dashboard) =~ /(?:status|result|source)=~?\\"([^"\\]+)\\"/g) {
+    for (split /\|/, $word) {
+        ok $_ =~ /^(?:success|failure|cache|origin)$/ || is_status($_),
+            "$_ is a word that there is";
+    }
+}
+
+sub is_status {
+    my $word = shift;
+    return slurp('devcache_meter.h') =~ /^\s*O\(\w+, "\Q$word\E",/m;
+}
+
+my @alerts = slurp($rules) =~ /^\s*- alert: (\w+)/mg;
+my @runbooks = slurp($rules) =~ /^\s*runbook: (\S+)$/mg;
+my %section = map { lc $_ => 1 } slurp('docs/monitoring.md') =~ /^### (\w+)$/mg;
+cmp_ok scalar @alerts, '>', 10, 'alerts';
+is_deeply \@runbooks, [map { 'docs/monitoring.md#' . lc } @alerts], 'each names its runbook';
+is_deeply [sort keys %section], [sort map { lc } @alerts], 'and each runbook is there';
+
+# The dashboard's expressions, as rules that promtool can read.
+my @exprs = map { $_->{expr} } map { @{ $_->{targets} || [] } } @{ decode_json(slurp($dashboard))->{panels} };
+cmp_ok scalar @exprs, '>', 20, 'the dashboard asks for something';
+s/\$__rate_interval/5m/g, s/\$\w+/.*/g for @exprs;
+my $file = File::Temp->new(SUFFIX => '.yml');
+print {$file} "groups:\n- name: dashboard\n  rules:\n",
+    map { "  - record: a$_\n    expr: " . encode_json([$exprs[$_]]) =~ s/^\[|\]$//gr . "\n" } 0 .. $#exprs;
+close $file;
+my ($status, $said) = promtool('', qw(check rules), $file->filename);
+is $status, 0, 'its expressions are such' or diag $said;
 
 $t->finish;
 done_testing;
