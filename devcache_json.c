@@ -75,11 +75,15 @@ static void put_escaped(devcache_json_put_fn *put, void *baton, devcache_slice_t
             i += n;
             continue;
         }
-        put(baton, value.data + plain, i - plain);
+        if (i > plain) {
+            put(baton, value.data + plain, i - plain);
+        }
         put(baton, text, len);
         plain = ++i;
     }
-    put(baton, value.data + plain, i - plain);
+    if (i > plain) {
+        put(baton, value.data + plain, i - plain);
+    }
 }
 
 /* ---- structure ----------------------------------------------------------------------

@@ -90,5 +90,6 @@ int main(void)
     test_ready();
     test_killed();
     test_gone();
+    fixture_close(&f);
     return done_testing();
 }
