@@ -1,4 +1,4 @@
-# The access log: what the ready formats of conf/examples/access-log.conf say of each kind
+# The access log: what the ready formats of conf/access-log.conf say of each kind
 # of answer, and that a line of JSON is one, whatever a client sends.
 # mpm: any
 use strict;
@@ -9,7 +9,7 @@ use JSON::PP;
 use Test::More;
 use DevCache::Test;
 
-my $example = "$FindBin::Bin/../conf/examples/access-log.conf";
+my $example = "$FindBin::Bin/../conf/access-log.conf";
 open my $file, '<', $example or die "$example: $!\n";
 my $formats = join '', grep { /^LogFormat/ } <$file>;
 # A name of its own for the plain one: the harness has a "devcache".
