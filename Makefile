@@ -163,7 +163,7 @@ show: all
 # --- compare ---------------------------------------------------------------------------
 # docs/bench.md tells what is measured and how. On a quiet machine: ROUNDS=9 DURATION=3.
 BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices \
-          bench-classify bench-instructions
+          bench-classify bench-instructions bench-herd
 .PHONY: $(BENCHES)
 bench: COMPARE = hits                   ## hits: SIZES= PEERS= LOAD=paced ROUNDS=
 bench-miss: COMPARE = misses            ## misses that are stored
@@ -173,6 +173,7 @@ bench-eviction: COMPARE = eviction      ## the store alone: hit ratio beside LRU
 bench-devices: COMPARE = devices        ## the classifier alone: CORPORA=
 bench-classify: COMPARE = classify      ## what the class costs a hit
 bench-instructions: COMPARE = instructions  ## the same from run to run: SIZES= PEERS=
+bench-herd: COMPARE = herd              ## many who want the same: CASES= PEERS= ROUNDS=
 bench-eviction bench-devices: NEED = build
 bench-classify bench-instructions: NEED = instructions
 
@@ -188,7 +189,7 @@ compare-%: all bench-programs
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) bench/run $*
 
 # --- lint ------------------------------------------------------------------------------
-C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.c bench/*/*.c tools/*.[ch])
+C_FILES = $(SRC) $(wildcard *.h t/unit/*.[ch] t/fuzz/*.c bench/*.[ch] bench/*/*.c tools/*.[ch])
 LINT    = lint-format lint-cppcheck lint-tidy lint-analyzer
 have    = @if command -v $1 >/dev/null; then echo "$2"; $2; else echo "$1: not here"; fi
 

@@ -3,12 +3,12 @@
  *
  *     bench-load -p PORT [-c CONNECTIONS] [-r RATE] [-w SECONDS] [-d SECONDS] [-n
  * REQUESTS]
- *                [-b BYTES] [-k OBJECTS | -s FIRST] [-v VARIANTS] [-x]
+ *                [-b BYTES] [-k OBJECTS | -s FIRST | -u PATH] [-v VARIANTS] [-x]
  *
  * Requests are GET /BYTES/NUMBER on kept connections, with the User-Agents of desktops,
  * tablets and phones in turn. An object is a number: object / VARIANTS is the one in the
  * URL, object % 3 the class of the visitor. -k: at random among so many; -s: one after
- * the other from FIRST on.
+ * the other from FIRST on. -u: always PATH, and the body is compared with pattern.h.
  *
  * Saturated (no -r): each connection asks again as soon as it has its answer; latency is
  * from request to last byte. Paced: RATE requests a second are due, whatever the server
@@ -35,6 +35,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "pattern.h"
 
 #define HEAD_MAX 4096
 #define CLASSES 3
@@ -69,12 +70,14 @@ static struct {
     uint64_t requests;           /* 0: no limit */
     uint64_t objects;            /* 0: one after the other */
     uint64_t first;
+    const char *path; /* instead of an object's */
     int check_class;
-} opt = {0, 50, 1, 1024, 0, 0, 0, 0, 0, 0, 0};
+} opt = {0, 50, 1, 1024, 0, 0, 0, 0, 0, 0, NULL, 0};
 
 typedef struct conn_t {
     int fd;
-    double due; /* of the request under way, nanoseconds */
+    double due;   /* of the request under way, nanoseconds */
+    double begun; /* its body, nanoseconds after due */
     size_t head_len;
     int in_body;
     uint64_t left; /* of the body */
@@ -87,8 +90,9 @@ static conn_t *conns;
 static unsigned *resting; /* ring of connections without a request */
 static unsigned rest_first, rest_count;
 static uint64_t issued, answered, errors;
-static uint32_t *latency; /* microseconds */
+static uint32_t *latency, *first_byte; /* microseconds; to the body's last and first */
 static size_t latency_room;
+static char *expected;         /* the body, where -u is given */
 static char buffer[16 * 1024]; /* as clients read; much larger ones delay the ACKs */
 
 static double now_ns(void)
@@ -158,14 +162,16 @@ static void issue(double due)
     conn_t *c = &conns[resting[rest_first]];
     uint64_t object = next_object();
     unsigned klass = (unsigned)(object % CLASSES);
-    char text[1024];
-    int len = snprintf(
-        text, sizeof(text),
-        "GET /%u/%llu HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: %s\r\n"
-        "Accept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
-        "Accept-Encoding: gzip, deflate, br\r\n\r\n",
-        opt.bytes, (unsigned long long)(object / opt.variants),
-        agents[klass][turn++ / CLASSES % AGENTS]);
+    char text[1024], url[128];
+    int len;
+
+    snprintf(url, sizeof(url), "/%u/%llu", opt.bytes,
+             (unsigned long long)(object / opt.variants));
+    len = snprintf(text, sizeof(text),
+                   "GET %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: %s\r\n"
+                   "Accept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
+                   "Accept-Encoding: gzip, deflate, br\r\n\r\n",
+                   opt.path ? opt.path : url, agents[klass][turn++ / CLASSES % AGENTS]);
 
     rest_first = (rest_first + 1) % opt.connections;
     rest_count--;
@@ -181,15 +187,17 @@ static void issue(double due)
 
 /* ---- answers -------------------------------------------------------------- */
 
-static void note_latency(double ns)
+static void note_latency(const conn_t *c, double ns)
 {
     if (answered == latency_room) {
         latency_room = latency_room ? latency_room * 2 : 1 << 16;
         latency = realloc(latency, latency_room * sizeof(*latency));
-        if (!latency) {
+        first_byte = realloc(first_byte, latency_room * sizeof(*first_byte));
+        if (!latency || !first_byte) {
             die("bench-load");
         }
     }
+    first_byte[answered] = (uint32_t)(c->begun / 1000);
     latency[answered++] = (uint32_t)(ns / 1000);
 }
 
@@ -244,12 +252,21 @@ static void take(conn_t *c, const char *data, size_t len)
         complain("more than its length", c);
         len = (size_t)c->left;
     }
-    if (len > 0 && c->left == opt.bytes && opt.check_class && *data != c->letter) {
-        complain("another class's page", c);
+    if (len > 0 && c->left == opt.bytes) {
+        c->begun = now_ns() - c->due;
+        if (opt.check_class && *data != c->letter) {
+            complain("another class's page", c);
+        }
+    }
+    if (len > 0 && expected && c->left <= opt.bytes) {
+        size_t skip = c->left == opt.bytes; /* the class's letter */
+        if (memcmp(data + skip, expected + (opt.bytes - c->left) + skip, len - skip)) {
+            complain("other bytes", c);
+        }
     }
     c->left -= len;
     if (c->in_body && c->left == 0) {
-        note_latency(now_ns() - c->due);
+        note_latency(c, now_ns() - c->due);
         rest(c);
     }
 }
@@ -340,9 +357,12 @@ static void print_figures(double seconds)
         exit(1);
     }
     qsort(latency, answered, sizeof(*latency), by_value);
-    printf("requests=%llu errors=%llu seconds=%.4f p50=%u p99=%u max=%u\n",
+    qsort(first_byte, answered, sizeof(*first_byte), by_value);
+    printf("requests=%llu errors=%llu seconds=%.4f p50=%u p99=%u max=%u first50=%u "
+           "first99=%u\n",
            (unsigned long long)answered, (unsigned long long)errors, seconds,
-           latency[answered / 2], latency[answered * 99 / 100], latency[answered - 1]);
+           latency[answered / 2], latency[answered * 99 / 100], latency[answered - 1],
+           first_byte[answered / 2], first_byte[answered * 99 / 100]);
     fflush(stdout);
 }
 
@@ -350,7 +370,7 @@ static void read_options(int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "p:c:r:w:d:n:b:k:s:v:x")) != -1) {
+    while ((c = getopt(argc, argv, "p:c:r:w:d:n:b:k:s:u:v:x")) != -1) {
         double value = optarg ? strtod(optarg, NULL) : 1;
         switch (c) {
         case 'p':
@@ -380,6 +400,9 @@ static void read_options(int argc, char **argv)
         case 's':
             opt.first = (uint64_t)value;
             break;
+        case 'u':
+            opt.path = optarg;
+            break;
         case 'v':
             opt.variants = (unsigned)value;
             break;
@@ -407,8 +430,12 @@ int main(int argc, char **argv)
     epoll_fd = epoll_create1(0);
     conns = calloc(opt.connections, sizeof(*conns));
     resting = calloc(opt.connections, sizeof(*resting));
-    if (epoll_fd < 0 || !conns || !resting) {
+    expected = opt.path ? malloc(opt.bytes) : NULL;
+    if (epoll_fd < 0 || !conns || !resting || (opt.path && !expected)) {
         die("bench-load");
+    }
+    if (expected) {
+        pattern_fill(expected, opt.bytes);
     }
     for (i = 0; i < opt.connections; i++) {
         open_conn(&conns[i]);

@@ -13,9 +13,10 @@ use File::Path ();
 use File::Temp ();
 use FindBin;
 use IO::Socket::INET;
+use IPC::Open2 qw(open2);
 use POSIX ();
 
-our @EXPORT_OK = qw(peer start_origin);
+our @EXPORT_OK = qw(peer start_origin start_drip);
 
 my $build = "$FindBin::Bin/../build";
 my $null = "LoadModule null_module $build/bench-mod_null.so\n";
@@ -35,6 +36,21 @@ MaxKeepAliveRequests 0
 KeepAliveTimeout 60
 CONF
 
+# Two children, each with a thread for every one of 200 clients that wait: one child may
+# happen to accept them all, as connections that are idle need no thread.
+my $herd_mpm = <<'CONF';
+ServerLimit 2
+StartServers 2
+ThreadLimit 200
+ThreadsPerChild 200
+MinSpareThreads 1
+MaxSpareThreads 400
+MaxRequestWorkers 400
+MaxConnectionsPerChild 0
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+CONF
+
 my $proxy = <<'CONF';
 ProxyPass / @ORIGIN@/
 CONF
@@ -46,6 +62,12 @@ CacheDirLength 1
 CacheMaxFileSize 100000000
 CacheEnable disk /
 $proxy
+CONF
+
+my $cache_lock = <<"CONF";
+CacheLock on
+CacheLockPath "\@DIR@/lock"
+$cache_disk
 CONF
 
 my $recipe = <<"CONF";
@@ -93,6 +115,7 @@ my %httpd = (
     static => ["<Directory \"\@DIR@/htdocs\">\nRequire all granted\n</Directory>\n"],
     proxy => [$proxy],
     cache_disk => [$cache_disk, qw(cache cache_disk)],
+    cache_lock => [$cache_lock, qw(cache cache_disk)],
     recipe => [$recipe, qw(cache cache_disk)],
     devcache => [$devcache],
     'devcache-quick' => [$devcache_quick],
@@ -104,7 +127,8 @@ sub httpd {
     my ($name, %opt) = @_;
     my ($conf, @modules) = @{ $httpd{$name} };
     my $server = DevCache::Httpd->new(
-        modules => [qw(proxy proxy_http headers setenvif), @modules], conf => $mpm . $conf,
+        modules => [qw(proxy proxy_http headers setenvif), @modules],
+        conf => ($opt{herd} ? $herd_mpm : $mpm) . $conf,
         module => $name =~ /^(?:devcache|classify)/ ? "$build/mod_devcache.so" : undef,
         under => $opt{under},
         vars => { ORIGIN => 'http://127.0.0.1:' . ($opt{origin} // 0),
@@ -125,6 +149,14 @@ sub start_origin {
         conf => $mpm . $null . "Null handler\nCustomLog \"\@DIR@/fetches\" \".\"\n");
     $origin->start;
     return $origin;
+}
+
+# The one whose pages are dear: bench/drip.c. It ends when its input does.
+sub start_drip {
+    my $self = bless { name => 'drip' }, __PACKAGE__;
+    $self->{pid} = open2(my $out, $self->{input}, "$build/bench-drip");
+    chomp($self->{port} = <$out> // die "bench-drip failed\n");
+    return $self;
 }
 
 # --- nginx and Varnish -----------------------------------------------------------------
@@ -175,6 +207,7 @@ http {
             proxy_set_header X-Device-Type $device;
             proxy_cache pages;
             proxy_cache_key "$scheme$host$request_uri $device";
+            @LOCK@
         }
     }
 }
@@ -207,7 +240,8 @@ sub fill_in {
 
 sub other {
     my ($name, %opt) = @_;
-    my $self = bless { name => $name, origin => $opt{origin} }, __PACKAGE__;
+    my $self = bless { name => $name, origin => $opt{origin}, herd => $opt{herd} },
+        __PACKAGE__;
     ($self->{port}, $self->{lock}) = DevCache::Httpd::free_port();
     $self->{dir} = File::Temp::tempdir('devcache-bench-XXXXXXXX', TMPDIR => 1);
     chmod 0755, $self->{dir};
@@ -219,7 +253,9 @@ sub nginx_command {
     my ($user, $group) = DevCache::Httpd::children_run_as();
     DevCache::Httpd::write_file($self, 'nginx.conf', fill_in(
         $nginx_conf, DIR => $self->{dir}, PORT => $self->{port},
-        ORIGIN => $self->{origin}, USER => $user ? "user $user $group;" : ''));
+        ORIGIN => $self->{origin},
+        LOCK => $self->{herd} ? 'proxy_cache_lock on; proxy_cache_lock_timeout 60s;' : '',
+        USER => $user ? "user $user $group;" : ''));
     return (program('nginx'), '-p', $self->{dir}, '-e', "$self->{dir}/error.log",
             '-c', "$self->{dir}/nginx.conf");
 }
@@ -231,7 +267,9 @@ sub varnish_command {
     mkdir "$self->{dir}/varnish";
     return (program('varnishd'), qw(-F -j none), '-n', "$self->{dir}/varnish",
             '-a', "127.0.0.1:$self->{port}", '-f', "$self->{dir}/bench.vcl",
-            '-s', 'malloc,4g', '-T', 'none');
+            '-s', 'malloc,4g', '-T', 'none',
+            # Pages expire when they say so; enough threads for all who wait.
+            $self->{herd} ? qw(-p default_grace=0 -p thread_pool_min=250) : ());
 }
 
 sub start {
@@ -266,13 +304,14 @@ sub stop {
 sub remove {
     my $self = shift;
     $self->stop;
-    File::Path::remove_tree($self->{dir});
+    File::Path::remove_tree($self->{dir}) if $self->{dir};
 }
 
 # --- all -------------------------------------------------------------------------------
 
 # A peer by its name, not yet started. Options: origin => port, bytes => [sizes of static
-# files], size and objects => mod_devcache's, under => [command that runs httpd].
+# files], size and objects => mod_devcache's, under => [command that runs httpd], herd => 1: set up for
+# many who want the same.
 sub peer {
     my ($name, %opt) = @_;
     return httpd($name, %opt) if $httpd{$name};
