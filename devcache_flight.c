@@ -8,7 +8,8 @@
  * A slot's `word` holds its serial, generation, state and result, and is stored as one.
  * Whoever reads a slot without the lock reads the word, then what he wants, then the word
  * again: if serial and generation are the same, what he has is of that flight, as
- * everything but `written` is set before the word that tells of it and then stays.
+ * everything but `written` is set before the word that tells of it and then stays, and
+ * whoever takes a slot changes the word before anything else.
  *
  * The lock is held to find and take slots and to change owners, never while waiting. It
  * is robust; if its holder died, a slot may be half taken. Then all flights are
@@ -22,15 +23,18 @@
  * so a follower that is slow to wake finds it. If not, it sees another serial, and looks
  * into the store as if it had come anew.
  *
- * `followers` is only counted up and down: a killed process leaves its part behind until
- * the slot is taken again. The owner then spills a body that nobody reads.
+ * `followers` is only counted up and down, beside the serial of the flight they follow: a
+ * killed process leaves its part behind until the slot is taken again. The owner then
+ * spills a body that nobody reads.
  */
 #include "devcache_flight.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -51,8 +55,8 @@
 
 typedef struct slot_t {
     apr_uint64_t word;
-    apr_uint32_t event; /* futex; raised when something has happened */
-    apr_uint32_t followers;
+    apr_uint64_t followers; /* high half: serial, low half: how many */
+    apr_uint32_t event;     /* futex; raised when something has happened */
     apr_uint32_t owner_pid;
     apr_uint32_t status; /* of the result; bit 31: unreachable */
     apr_uint64_t owner_start;
@@ -109,6 +113,13 @@ static void store_word(slot_t *s, apr_uint64_t word)
     __atomic_store_n(&s->word, word, __ATOMIC_RELEASE);
 }
 
+/* A slot is another's from now on: seen by whoever sees what is written there next. */
+static void store_first(slot_t *s, apr_uint64_t word)
+{
+    __atomic_store_n(&s->word, word, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
 /* The same flight in another state. */
 static apr_uint64_t with_state(apr_uint64_t word, unsigned state, unsigned result)
 {
@@ -127,8 +138,24 @@ static void wake_all(slot_t *s)
 static void wake(slot_t *s)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&s->followers, __ATOMIC_SEQ_CST)) {
+    if ((apr_uint32_t)__atomic_load_n(&s->followers, __ATOMIC_SEQ_CST)) {
         wake_all(s);
+    }
+}
+
+static unsigned count_followers(const slot_t *s)
+{
+    return (unsigned)__atomic_load_n(&s->followers, __ATOMIC_RELAXED);
+}
+
+/* @a by 1 or -1, if the slot is still the flight of @a word. */
+static void change_followers(slot_t *s, apr_uint64_t word, int by)
+{
+    apr_uint64_t now = __atomic_load_n(&s->followers, __ATOMIC_RELAXED);
+
+    while (SAME_FLIGHT(now, word) && (by > 0 || (apr_uint32_t)now > 0) &&
+           !__atomic_compare_exchange_n(&s->followers, &now, now + (apr_uint64_t)by, 1,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -234,7 +261,7 @@ static int find_free(void)
         if (state == DEVCACHE_FLIGHT_FETCHING || state == DEVCACHE_FLIGHT_STREAMING) {
             continue;
         }
-        if (__atomic_load_n(&s->followers, __ATOMIC_RELAXED) == 0) {
+        if (count_followers(s) == 0) {
             table->next = i + 1;
             return (int)i;
         }
@@ -250,6 +277,23 @@ static int is_alive(apr_uint32_t pid, apr_uint64_t start)
 
     return devcache_slot_owner(pid, &now) &&
            (start == 0 || now.start == 0 || now.start == start);
+}
+
+/* Has a process still memory? That is soon known, also of one that was killed and is not
+ * buried yet; the time it began takes a sum over all its threads. */
+static int has_memory(apr_uint32_t pid)
+{
+    char text[32];
+    int fd, n;
+
+    snprintf(text, sizeof(text), "/proc/%u/statm", pid);
+    fd = open(text, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno != ENOENT && errno != ESRCH;
+    }
+    n = (int)read(fd, text, 2);
+    close(fd);
+    return n < 0 ? errno != ESRCH : n < 2 || memcmp(text, "0 ", 2) != 0;
 }
 
 /* All slots are taken: those of killed owners that had no followers are nobody's. */
@@ -313,27 +357,30 @@ static devcache_flight_t *handle(slot_t *s, devcache_flight_role_e role, apr_poo
 }
 
 /* May it be joined or respected? Not if its key was purged since: what is under way is
- * old. Nor, by those who would not notice later, if its owner is dead; they ask often, so
- * the process number has to do here. */
+ * old; the other way round it is as good. Nor, by those who would not notice later, if
+ * its owner is dead; they ask often, so the process number has to do here. */
 static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
 {
-    return s->ticket == ticket &&
+    return (apr_int64_t)(ticket - s->ticket) <= 0 &&
            !(only_own && kill((pid_t)s->owner_pid, 0) != 0 && errno == ESRCH);
 }
 
 static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
 {
     int i = find_free(), waited;
+    apr_uint64_t word;
     slot_t *s;
 
     if (i < 0 && (i = reclaim()) < 0) {
         return NULL;
     }
     s = &table->slots[i];
-    own(s, ticket);
-    waited = __atomic_exchange_n(&s->followers, 0, __ATOMIC_RELAXED) != 0;
     clear_ids((unsigned)i);
-    store_word(s, make_word((load_word(s) >> 32) + 1, 0, DEVCACHE_FLIGHT_FETCHING, 0));
+    word = make_word((load_word(s) >> 32) + 1, 0, DEVCACHE_FLIGHT_FETCHING, 0);
+    store_first(s, word);
+    waited = (apr_uint32_t)__atomic_exchange_n(
+                 &s->followers, word & ~(apr_uint64_t)0xffffffffu, __ATOMIC_SEQ_CST) != 0;
+    own(s, ticket);
     set_id(2 * (unsigned)i, id);
     if (waited) {
         wake_all(s); /* who still waits for the one before it */
@@ -361,7 +408,7 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
     if (i < 0) {
         f = begin(id, ticket, p);
     } else if (!only_own) {
-        __atomic_fetch_add(&table->slots[i].followers, 1, __ATOMIC_SEQ_CST);
+        change_followers(&table->slots[i], load_word(&table->slots[i]), 1);
         f = handle(&table->slots[i], DEVCACHE_FLIGHT_FOLLOWER, p);
     }
     unlock();
@@ -396,9 +443,7 @@ void devcache_flight_alias(devcache_flight_t *f, apr_uint64_t id)
 
 unsigned devcache_flight_followers(const devcache_flight_t *f)
 {
-    return devcache_flight_owned(f)
-               ? __atomic_load_n(&f->slot->followers, __ATOMIC_RELAXED)
-               : 0;
+    return devcache_flight_owned(f) ? count_followers(f->slot) : 0;
 }
 
 static apr_uint32_t append(char **at, devcache_slice_t part)
@@ -463,9 +508,9 @@ void devcache_flight_end(devcache_flight_t *f, devcache_flight_result_e result,
             clear_ids((unsigned)(f->slot - table->slots));
             f->slot->status = (apr_uint32_t)status | (unreachable ? 1u << 31 : 0);
             store_word(f->slot, with_state(f->word, DEVCACHE_FLIGHT_ENDED, result));
-            wake(f->slot);
         }
         unlock();
+        wake(f->slot); /* not before: some of them may want the lock at once */
     }
     f->role = DEVCACHE_FLIGHT_ALONE;
 }
@@ -520,7 +565,7 @@ apr_status_t devcache_flight_wait(devcache_flight_t *f, devcache_flight_view_t *
         if (is_news(view, &now)) {
             /* Who comes late must not begin what nobody can end. */
             if (view->state == 0 && now.state == DEVCACHE_FLIGHT_STREAMING &&
-                !is_alive(f->slot->owner_pid, f->slot->owner_start)) {
+                !has_memory(f->slot->owner_pid)) {
                 now.state = DEVCACHE_FLIGHT_ORPHANED;
             }
             *view = now;
@@ -586,18 +631,20 @@ int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t
     word = load_word(s);
     if (SAME_FLIGHT(word, f->word) && GENERATION(word) == view->generation &&
         STATE(word) != DEVCACHE_FLIGHT_ENDED && !is_alive(s->owner_pid, s->owner_start)) {
+        f->word = make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING,
+                            0);
+        store_first(s, f->word);
         own(s, ticket);
         set_id(2 * (unsigned)(s - table->slots) + 1, 0);
-        store_word(
-            s, make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING, 0));
-        __atomic_fetch_sub(&s->followers, 1, __ATOMIC_RELAXED);
-        f->word = load_word(s);
+        change_followers(s, word, -1);
         f->role = DEVCACHE_FLIGHT_OWNER;
         f->woken = 0;
-        wake(s);
         taken = 1;
     }
     unlock();
+    if (taken) {
+        wake(s);
+    }
     return taken;
 }
 
@@ -607,12 +654,7 @@ void devcache_flight_leave(devcache_flight_t *f)
         return;
     }
     f->role = DEVCACHE_FLIGHT_ALONE;
-    if (lock()) { /* so that it is not taken from the slot's next flight */
-        if (SAME_FLIGHT(load_word(f->slot), f->word)) {
-            __atomic_fetch_sub(&f->slot->followers, 1, __ATOMIC_RELAXED);
-        }
-        unlock();
-    }
+    change_followers(f->slot, f->word, -1);
 }
 
 /* ---- memory -------------------------------------------------------------------- */
@@ -660,8 +702,7 @@ void devcache_flight_stats(devcache_flight_stats_t *out)
         if (state == DEVCACHE_FLIGHT_FETCHING || state == DEVCACHE_FLIGHT_STREAMING) {
             out->flights++;
             out->streaming += state == DEVCACHE_FLIGHT_STREAMING;
-            out->followers += __atomic_load_n(&table->slots[i].followers,
-                                              __ATOMIC_RELAXED);
+            out->followers += count_followers(&table->slots[i]);
         }
     }
 }

@@ -8,7 +8,7 @@
  * Ownership  A flight handle lives in the pool given; its owner must end it, a follower
  *            must leave it. The pool's cleanup does so where the caller did not.
  * Locks      None held on return. Joining, ending and taking over take one lock for
- *            microseconds; waiting and reporting progress take none.
+ *            microseconds; waiting, leaving and reporting progress take none.
  * Processes  Any child, any thread. An owner whose process dies is noticed by those who
  *            wait, within a quarter of a second.
  * Errors     Where there is no shared memory or no room, everybody is alone: no flight.
@@ -35,7 +35,8 @@ typedef enum devcache_flight_role_e {
  * Join the flight @a id, or begin it.
  * @param id      a hash of what is fetched; who follows compares the bytes themselves
  * @param ticket  devcache_store_fill_ticket() of a fill of the same key: a flight that
- *                began before a removal of the key is not joined but replaced
+ *                began before a removal of the key is not joined but replaced; one that
+ *                began after it is as good for who came before
  * @param only_own  do not follow: ALONE if somebody has it
  * @param pf      set unless ALONE
  */
