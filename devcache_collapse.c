@@ -1,30 +1,37 @@
 /*
  * Collapsing: requests, flights, and what may be shared between them.
  *
- * Who takes part   GET without a range for what is not stored, without Authorization, and
- *                  without preconditions. A client that insists on the origin's own word
- *                  (no-cache, max-age) may own a flight but does not follow one.
- * The id           is a hash of root, key, and the request's values under a variant spec:
- *                  that of what is stored, or if nothing is, of the device class alone.
- *                  When the response tells its own spec, the flight gets the id that
- *                  belongs to it as well, and a follower whose values under it are others
- *                  leaves, to look for the flight of its own variant.
- * What is shared   A follower compares key, spec and variant byte for byte before it
- * takes anything, and judges freshness for itself. Where the flight ended with a stored
- * response it looks that up, like anybody. What is not      As soon as a response is
- * known not to be storable, or not to be usable without asking again, all followers go to
- * the origin at once, and the id is avoided for a while, so that the next ones do not
- * queue at all. How long         A request waits for DevCacheCollapseWait at most, then
- * asks by itself. One that has begun to send a body waits for more of it as long as the
- *                  server's Timeout, as if it were the origin that was slow; if no more
- *                  can come its connection is closed, for the client to see.
+ * Who takes part: GET without a range for what is not stored, without Authorization, and
+ * without preconditions. A client that insists on the origin's own word (no-cache,
+ * max-age) may own a flight but does not follow one.
+ *
+ * The id is a hash of root, key, and the request's values under a variant spec: that of
+ * what is stored, or if nothing is, of the device class alone. When the response tells
+ * its own spec, the flight gets the id that belongs to it as well, and a follower whose
+ * values under it are others leaves, to look for the flight of its own variant.
+ *
+ * What is shared: a follower compares key, spec and variant byte for byte before it takes
+ * anything, and judges freshness for itself. Where the flight ended with a stored
+ * response it looks that up, like anybody.
+ *
+ * What is not: as soon as a response is known not to be storable, or not to be usable
+ * without asking again, all followers go to the origin at once, and the id is avoided for
+ * a while, so that the next ones do not queue at all.
+ *
+ * How long: a request waits for DevCacheCollapseWait at most, then asks by itself. One
+ * that has begun to send a body waits for more of it as long as the server's Timeout, as
+ * if it were the origin that was slow; if no more can come its connection is closed, for
+ * the client to see.
  *
  * A body is shared through the fill's file, and only if there are followers: most
  * responses are complete before it comes to that.
  */
 #include "devcache_collapse.h"
 
+#include <apr_portable.h>
 #include <apr_strings.h>
+#include <errno.h>
+#include <unistd.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <util_filter.h>
@@ -36,7 +43,11 @@
 
 #define AVOID_PRIVATE apr_time_from_sec(60) /* a page that is not for all stays so */
 #define AVOID_ERROR apr_time_from_sec(1)    /* an error may be over soon */
-#define PIECE 65536                         /* bytes read and passed on at once */
+#define PIECE 65536                         /* bytes read at once, */
+#define PIECES 2                            /* and pieces passed on at once */
+#define PACE_SHARE 4 /* of the time since it began a follower may be late, */
+#define PACE_MAX (APR_USEC_PER_SEC / 20)     /* but no more than this, */
+#define PACE_LATE_MAX (APR_USEC_PER_SEC / 4) /* or this on a busy processor */
 #define SHARE_AFTER (256 << 10) /* stored without a pause: do not let followers wait */
 
 static apr_uint32_t waiting; /* threads of this child that follow */
@@ -94,35 +105,53 @@ typedef struct stream_t {
     request_rec *r;
     devcache_exchange_t *x;
     devcache_flight_view_t view;
-    apr_file_t *file;
-    apr_off_t base;   /* of the body in the file */
-    apr_uint64_t pos; /* body bytes passed on */
+    apr_os_file_t fd;
+    apr_off_t base;           /* of the body in the file */
+    apr_int64_t expect;       /* its length; -1: not known */
+    apr_uint64_t pos;         /* body bytes passed on */
+    apr_time_t begun;         /* monotonic */
+    apr_interval_time_t late; /* the last time it was to be woken */
     apr_bucket_brigade *bb;
 } stream_t;
+
+/* The next piece, at the end of the brigade. */
+static apr_status_t read_piece(stream_t *s)
+{
+    apr_bucket_alloc_t *alloc = s->bb->bucket_alloc;
+    apr_uint64_t left = s->view.written - s->pos;
+    apr_size_t len = left < PIECE ? (apr_size_t)left : PIECE;
+    char *data = apr_bucket_alloc(len, alloc);
+    ssize_t n;
+
+    do {
+        n = pread(s->fd, data, len, s->base + (apr_off_t)s->pos);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        apr_bucket_free(data);
+        return n < 0 ? errno : APR_EOF;
+    }
+    APR_BRIGADE_INSERT_TAIL(
+        s->bb, apr_bucket_heap_create(data, (apr_size_t)n, apr_bucket_free, alloc));
+    s->pos += (apr_uint64_t)n;
+    return APR_SUCCESS;
+}
 
 /* What has come since, to the client. */
 static apr_status_t pass_new(stream_t *s)
 {
     while (s->pos < s->view.written) {
-        apr_uint64_t left = s->view.written - s->pos;
-        apr_size_t len = left < PIECE ? (apr_size_t)left : PIECE, got;
-        apr_bucket_alloc_t *alloc = s->bb->bucket_alloc;
-        char *data = apr_bucket_alloc(len, alloc);
-        apr_off_t offset = s->base + (apr_off_t)s->pos;
-        apr_status_t rv = apr_file_seek(s->file, APR_SET, &offset);
+        apr_status_t rv = APR_SUCCESS;
+        int n;
 
-        if (rv == APR_SUCCESS) {
-            rv = apr_file_read_full(s->file, data, len, &got);
+        for (n = 0; n < PIECES && rv == APR_SUCCESS && s->pos < s->view.written; n++) {
+            rv = read_piece(s);
         }
         if (rv != APR_SUCCESS) {
-            apr_bucket_free(data);
+            apr_brigade_cleanup(s->bb);
             return rv;
         }
-        APR_BRIGADE_INSERT_TAIL(
-            s->bb, apr_bucket_heap_create(data, len, apr_bucket_free, alloc));
-        s->pos += len;
         if (s->pos == s->view.written) {
-            APR_BRIGADE_INSERT_TAIL(s->bb, apr_bucket_flush_create(alloc));
+            APR_BRIGADE_INSERT_TAIL(s->bb, apr_bucket_flush_create(s->bb->bucket_alloc));
         }
         rv = ap_pass_brigade(s->r->output_filters, s->bb);
         apr_brigade_cleanup(s->bb);
@@ -162,7 +191,23 @@ static int is_whole(const stream_t *s, unsigned generation)
 {
     return s->view.state == DEVCACHE_FLIGHT_ENDED && s->view.generation == generation &&
            (s->view.result == DEVCACHE_FLIGHT_STORED ||
-            s->view.result == DEVCACHE_FLIGHT_COMPLETE);
+            s->view.result == DEVCACHE_FLIGHT_COMPLETE) &&
+           (s->expect < 0 || s->view.written == (apr_uint64_t)s->expect);
+}
+
+/* Many followers that wake for each few bytes keep the processor from those who have got
+ * nothing yet, so let some more come in: a fraction of the time that it has taken so far,
+ * and more where this thread was woken late, as that means that others wait as well. */
+static void pace(stream_t *s)
+{
+    apr_time_t before = devcache_monotonic();
+    apr_interval_time_t pause = (before - s->begun) / PACE_SHARE;
+
+    pause = pause < PACE_MAX ? pause : PACE_MAX;
+    pause += s->late * PACE_SHARE;
+    pause = pause < PACE_LATE_MAX ? pause : PACE_LATE_MAX;
+    apr_sleep(pause);
+    s->late = devcache_monotonic() - before - pause;
 }
 
 static int stream_body(stream_t *s)
@@ -184,6 +229,7 @@ static int stream_body(stream_t *s)
             ap_pass_brigade(s->r->output_filters, s->bb);
             return OK;
         }
+        pace(s);
         if (devcache_flight_wait(s->x->flight, &s->view, s->r->server->timeout) !=
             APR_SUCCESS) {
             return tear(s);
@@ -226,19 +272,23 @@ static devcache_collapse_e accept_head(request_rec *r, devcache_exchange_t *x,
 static devcache_collapse_e stream(request_rec *r, devcache_exchange_t *x,
                                   const devcache_flight_view_t *view, int *prv)
 {
-    stream_t s = {r, x, *view, NULL, 0, 0, NULL};
+    stream_t s = {r, x, *view};
     devcache_flight_head_t head;
     devcache_collapse_e what;
+    apr_file_t *file;
 
     what = accept_head(r, x, view, &head);
     if (what != DEVCACHE_COLLAPSE_SERVED) {
         return what;
     }
-    if (devcache_store_open_shared(x->server->store, head.file, &s.file, &s.base,
-                                   r->pool) != APR_SUCCESS) {
+    if (devcache_store_open_shared(x->server->store, head.file, &file, &s.base,
+                                   r->pool) != APR_SUCCESS ||
+        apr_os_file_get(&s.fd, file) != APR_SUCCESS) {
         x->hit = NULL;                  /* x->stored is no longer what was found */
         return DEVCACHE_COLLAPSE_AGAIN; /* it has just ended, and is stored */
     }
+    s.expect = head.expect;
+    s.begun = devcache_monotonic();
     s.bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     x->outcome = DEVCACHE_OUTCOME_COLLAPSED;
     *prv = devcache_serve_restore_head(r, x, s.bb, head.expect);
@@ -267,7 +317,8 @@ static devcache_collapse_e ended(const devcache_exchange_t *x,
 {
     switch (view->result) {
     case DEVCACHE_FLIGHT_STORED:
-    case DEVCACHE_FLIGHT_BROKEN: /* one of those who waited may have more luck */
+    case DEVCACHE_FLIGHT_COMPLETE: /* not kept: if that will be so again it is avoided */
+    case DEVCACHE_FLIGHT_BROKEN:   /* one of those who waited may have more luck */
         return DEVCACHE_COLLAPSE_AGAIN;
     case DEVCACHE_FLIGHT_FAILED:
         *prv = view->status;
@@ -395,11 +446,36 @@ static int is_for_others(const devcache_exchange_t *x)
            x->fresh.lifetime > devcache_policy_age(&x->fresh, x->received_at);
 }
 
+/* How long others should not wait for such a response, as it will not be for them. */
+static apr_interval_time_t not_for_others(const devcache_exchange_t *x,
+                                          devcache_reason_e reason, int status)
+{
+    if (reason == DEVCACHE_REASON_REMOVED) {
+        return 0; /* what was asked for before a purge; the next one will be kept */
+    }
+    if (status >= 500 || reason == DEVCACHE_REASON_STORE_ERROR) {
+        return AVOID_ERROR;
+    }
+    if ((reason == DEVCACHE_REASON_NONE || reason == DEVCACHE_REASON_EXPIRED) &&
+        x->fresh.lifetime > 0 && !(x->fresh.flags & DEVCACHE_NO_CACHE)) {
+        return AVOID_ERROR; /* fresh when it was made, only late */
+    }
+    return AVOID_PRIVATE;
+}
+
+void devcache_collapse_avoid(const devcache_exchange_t *x, devcache_reason_e reason,
+                             int status)
+{
+    apr_interval_time_t how_long = not_for_others(x, reason, status);
+
+    if (x->flight_id && how_long > 0) {
+        devcache_flight_avoid(x->flight_id, x->received_at + how_long);
+    }
+}
+
 void devcache_collapse_decided(devcache_exchange_t *x, devcache_reason_e reason,
                                int status)
 {
-    apr_time_t until = x->received_at;
-
     if (!x->flight_id) {
         return;
     }
@@ -412,13 +488,7 @@ void devcache_collapse_decided(devcache_exchange_t *x, devcache_reason_e reason,
         }
         return;
     }
-    if (status >= 500 || reason == DEVCACHE_REASON_REMOVED ||
-        reason == DEVCACHE_REASON_STORE_ERROR) {
-        until += AVOID_ERROR;
-    } else {
-        until += AVOID_PRIVATE;
-    }
-    devcache_flight_avoid(x->flight_id, until);
+    devcache_collapse_avoid(x, reason, status);
     devcache_collapse_end(x, DEVCACHE_FLIGHT_PRIVATE, 0);
 }
 

@@ -39,6 +39,11 @@ devcache_collapse_e devcache_collapse_join(request_rec *r, devcache_exchange_t *
 void devcache_collapse_decided(devcache_exchange_t *x, devcache_reason_e reason,
                                int status);
 
+/** It was complete and could not be kept: let nobody wait for the next one, for a while.
+ * To be called before the end that tells others to look again. */
+void devcache_collapse_avoid(const devcache_exchange_t *x, devcache_reason_e reason,
+                             int status);
+
 /** More of it was stored. @a pause: the origin has no more at hand. */
 void devcache_collapse_flow(devcache_exchange_t *x, int pause);
 

@@ -408,6 +408,9 @@ static void publish(request_rec *r, devcache_exchange_t *x)
         reason = is_too_large(x, 0)
                      ? DEVCACHE_REASON_TOO_LARGE
                      : published(devcache_store_fill_publish(x->fill, &x->what));
+        if (reason != DEVCACHE_REASON_NONE) {
+            devcache_collapse_avoid(x, reason, r->status);
+        }
         devcache_collapse_end(x,
                               reason == DEVCACHE_REASON_NONE ? DEVCACHE_FLIGHT_STORED
                                                              : DEVCACHE_FLIGHT_COMPLETE,

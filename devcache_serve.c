@@ -573,7 +573,8 @@ static int answer(request_rec *r, devcache_exchange_t *x)
         if ((rv = from_store(r, x)) != DECLINED) {
             return rv;
         }
-        if (!x->fill) {
+        if (!x->fill || tries > 0) { /* a purge may have come while it waited */
+            devcache_store_fill_abort(x->fill);
             x->fill = devcache_store_fill_begin(x->server->store, x->key, r->pool);
         }
         switch (devcache_collapse_join(r, x, epoch, &rv)) {
