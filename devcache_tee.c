@@ -32,7 +32,9 @@
 #include "devcache_stats.h"
 
 #define PIECE 65536        /* bytes read back at once */
-#define ALWAYS 16384       /* the first bytes: any connection has room for them */
+#define ALWAYS 16384       /* the first bytes: any new connection has room for them */
+#define HEADER 8192        /* ours is about as long as that at most */
+#define HELD_BACK 65536    /* what httpd may hold of an answer before ours */
 #define STREAM_AHEAD 49152 /* within mod_http2's default buffer for a stream */
 #define LEAST 4096         /* less room than that is none */
 #define IN_MEMORY                                                                        \
@@ -55,13 +57,25 @@ static apr_size_t room_in_socket(conn_rec *c)
     return size / 2 - queued < LEAST ? 0 : (apr_size_t)(size / 2 - queued);
 }
 
-/* Bytes that the client takes now without being waited for. */
+/* On a connection that had requests before: the client may not have read the answers. */
+static apr_size_t room_behind(conn_rec *c)
+{
+    apr_size_t room = room_in_socket(c);
+    apr_size_t taken = c->data_in_output_filters ? HEADER + HELD_BACK : HEADER;
+
+    return room > taken ? room - taken : 0;
+}
+
+/* Bytes that the client takes now without being waited for. 0: not even the header. */
 static apr_size_t room(request_rec *r, const devcache_exchange_t *x, apr_size_t wanted)
 {
     conn_rec *c = r->connection;
 
+    if (x->sent == 0 && c->keepalives > 0) {
+        return room_behind(c);
+    }
     if (x->sent + (apr_int64_t)wanted <= ALWAYS) {
-        return wanted;
+        return wanted > 0 ? wanted : 1;
     }
     if (!c->master) {
         return room_in_socket(c);
@@ -129,7 +143,7 @@ static void drop_data(apr_bucket_brigade *bb)
 
     for (; b != APR_BRIGADE_SENTINEL(bb); b = next) {
         next = APR_BUCKET_NEXT(b);
-        if (!APR_BUCKET_IS_METADATA(b)) {
+        if (!APR_BUCKET_IS_METADATA(b) || APR_BUCKET_IS_FLUSH(b)) {
             apr_bucket_delete(b);
         }
     }
@@ -169,7 +183,7 @@ apr_status_t devcache_tee_pass(ap_filter_t *f, devcache_exchange_t *x, int flush
     }
     apr_brigade_length(x->held, 0, &len); /* all was read: lengths are known */
     if (x->sent + len == x->written &&
-        room(f->r, x, (apr_size_t)len) >= (apr_size_t)len) {
+        room(f->r, x, (apr_size_t)len) >= (apr_size_t)(len > 0 ? len : 1)) {
         if (flush) {
             APR_BRIGADE_INSERT_TAIL(x->held,
                                     apr_bucket_flush_create(x->held->bucket_alloc));
