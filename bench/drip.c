@@ -86,7 +86,7 @@ static page_t *page_of(const char *path, char letter)
         fprintf(stderr, "bench-drip: too many paths, or too long\n");
         exit(1);
     }
-    strcpy(pages[page_count].path, path);
+    memcpy(pages[page_count].path, path, strlen(path) + 1);
     pages[page_count].letter = letter;
     return &pages[page_count++];
 }
