@@ -28,8 +28,13 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
+#include <unistd.h>
 #include <util_filter.h>
+#include "devcache_fault.h"
 #include "devcache_log.h"
+
+extern module AP_MODULE_DECLARE_DATA devcache_module;
 
 #define THREADS 4  /* of a child */
 #define WAITING 64 /* requests that wait for one of them, of a child */
@@ -38,7 +43,15 @@ typedef struct job_t {
     request_rec *own;
     devcache_background_fn *fn;
     void *baton;
+    int taken; /* by the thread that runs it, or by who could not hand it over */
 } job_t;
+
+/* The visitor's connection, of which nothing else is left: in our connections' config. */
+typedef struct visit_t {
+    const char *scheme;
+    unsigned short port; /* the scheme's own */
+    int is_tls;
+} visit_t;
 
 static ap_filter_rec_t *sink_filter, *nothing_filter;
 static apr_thread_pool_t *threads; /* of this child; NULL: no threads */
@@ -61,12 +74,61 @@ static apr_status_t nothing(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     return APR_SUCCESS;
 }
 
+static const visit_t *visit_of(const conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &devcache_module);
+}
+
+static const char *scheme(const request_rec *r)
+{
+    const visit_t *visit = visit_of(r->connection);
+
+    return visit ? visit->scheme : NULL;
+}
+
+static unsigned short default_port(const request_rec *r)
+{
+    const visit_t *visit = visit_of(r->connection);
+
+    return visit ? visit->port : 0;
+}
+
+static int is_tls(conn_rec *c)
+{
+    const visit_t *visit = visit_of(c);
+
+    return visit && visit->is_tls ? OK : DECLINED;
+}
+
 void devcache_background_register(void)
 {
+    ap_hook_http_scheme(scheme, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_default_port(default_port, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_ssl_conn_is_ssl(is_tls, NULL, NULL, APR_HOOK_REALLY_FIRST);
     sink_filter = ap_register_output_filter("DEVCACHE_SINK", sink, NULL,
                                             AP_FTYPE_NETWORK);
     nothing_filter = ap_register_input_filter("DEVCACHE_NOTHING", nothing, NULL,
                                               AP_FTYPE_NETWORK);
+}
+
+/* mod_cgid's daemon knows scripts by it: two at once must not have the same. */
+static long own_id(void)
+{
+    static apr_uint32_t last;
+
+    return -(long)(((unsigned long)getpid() << 32) |
+                   __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED));
+}
+
+static ap_conf_vector_t *copy_config(ap_conf_vector_t *of, apr_pool_t *p)
+{
+    ap_conf_vector_t *to = ap_create_conn_config(p);
+    module *m;
+
+    for (m = ap_top_module; m; m = m->next) {
+        ap_set_module_config(to, m, ap_get_module_config(of, m));
+    }
+    return to;
 }
 
 static conn_rec *connection_like(const conn_rec *of, apr_pool_t *p)
@@ -74,6 +136,8 @@ static conn_rec *connection_like(const conn_rec *of, apr_pool_t *p)
     conn_rec *c = apr_pmemdup(p, of, sizeof *c);
 
     c->pool = p;
+    c->id = own_id();
+    c->conn_config = copy_config(of->conn_config, p);
     c->bucket_alloc = apr_bucket_alloc_create(p);
     c->notes = apr_table_make(p, 2);
     c->input_filters = NULL;
@@ -98,10 +162,17 @@ static conn_rec *connection_like(const conn_rec *of, apr_pool_t *p)
 }
 
 /* From now on nothing leads to the client's connection. */
-static void cut_loose(conn_rec *c)
+static void cut_loose(request_rec *own)
 {
+    conn_rec *c = own->connection;
+    visit_t *visit = apr_palloc(c->pool, sizeof *visit);
+
+    visit->scheme = ap_http_scheme(own);
+    visit->port = ap_default_port(own);
+    visit->is_tls = ap_ssl_conn_is_ssl(c);
     c->conn_config = ap_create_conn_config(c->pool);
     ap_set_core_module_config(c->conn_config, dummy);
+    ap_set_module_config(c->conn_config, &devcache_module, visit);
     c->master = NULL;
 }
 
@@ -150,6 +221,8 @@ request_rec *devcache_background_request(request_rec *r, const apr_table_t *fiel
     own->hostname = r->hostname ? apr_pstrdup(own->pool, r->hostname) : NULL;
     own->useragent_ip = apr_pstrdup(own->pool, r->useragent_ip);
     apr_sockaddr_info_copy(&own->useragent_addr, r->useragent_addr, own->pool);
+    own->user = r->user ? apr_pstrdup(own->pool, r->user) : NULL;
+    own->ap_auth_type = r->ap_auth_type ? apr_pstrdup(own->pool, r->ap_auth_type) : NULL;
     own->headers_in = apr_table_clone(own->pool, fields);
     own->subprocess_env = apr_table_clone(own->pool, r->subprocess_env);
     ap_parse_uri(own, uri_of(r, own->pool));
@@ -171,43 +244,64 @@ int devcache_background_is_ending(void)
     return __atomic_load_n(&ending, __ATOMIC_SEQ_CST) != 0;
 }
 
+static int take(job_t *job)
+{
+    return !__atomic_exchange_n(&job->taken, 1, __ATOMIC_SEQ_CST);
+}
+
 static void *APR_THREAD_FUNC run(apr_thread_t *self, void *data)
 {
     job_t *job = data;
     apr_pool_t *p = job->own->connection->pool;
 
-    job->own->connection->current_thread = self;
-    job->fn(job->own, job->baton);
-    apr_pool_destroy(p);
-    __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
+    if (take(job)) {
+        job->own->connection->current_thread = self;
+        job->fn(job->own, job->baton);
+        apr_pool_destroy(p);
+        __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
+    }
     return NULL;
+}
+
+/* Give it to a thread, or run it here where there are none. Where no thread could be
+ * started the pool of them reports an error but keeps the job, and one that runs already
+ * may have it by now. */
+static int hand_over(job_t *job)
+{
+    apr_status_t rv;
+
+    if (!threads) {
+        run(job->own->connection->current_thread, job);
+        return 1;
+    }
+    rv = apr_thread_pool_push(threads, run, job, APR_THREAD_TASK_PRIORITY_NORMAL, job);
+    if (rv == APR_SUCCESS && !DEVCACHE_FAULT("background-push")) {
+        return 1;
+    }
+    if (!take(job)) {
+        return 1;
+    }
+    apr_thread_pool_tasks_cancel(threads, job);
+    return 0;
 }
 
 int devcache_background_run(request_rec *own, devcache_background_fn *fn, void *baton)
 {
-    apr_thread_t *self = own->connection->current_thread;
-    job_t *job = apr_palloc(own->pool, sizeof *job);
+    job_t *job = apr_pcalloc(own->pool, sizeof *job);
 
     job->own = own;
     job->fn = fn;
     job->baton = baton;
     /* Counted first: who ends the threads waits for all that did not see it coming. */
-    if (__atomic_add_fetch(&under_way, 1, __ATOMIC_SEQ_CST) > THREADS + WAITING ||
-        devcache_background_is_ending()) {
-        __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
-        return 0;
+    if (__atomic_add_fetch(&under_way, 1, __ATOMIC_SEQ_CST) <= THREADS + WAITING &&
+        !devcache_background_is_ending()) {
+        cut_loose(own);
+        if (hand_over(job)) {
+            return 1;
+        }
     }
-    cut_loose(own->connection);
-    if (!threads) {
-        run(self, job);
-        return 1;
-    }
-    if (apr_thread_pool_push(threads, run, job, APR_THREAD_TASK_PRIORITY_NORMAL, NULL) !=
-        APR_SUCCESS) {
-        __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
-        return 0;
-    }
-    return 1;
+    __atomic_sub_fetch(&under_way, 1, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 /* Before the child's pools go, which the handlers use. */

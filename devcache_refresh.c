@@ -1,5 +1,6 @@
 #include "devcache_refresh.h"
 
+#include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_protocol.h>
@@ -12,6 +13,48 @@
 #include "devcache_stats.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
+
+/* A variant is left alone so long after a refresh: an origin that is down, or whose
+ * answer is about to expire already, is not asked by each hit. In whole seconds: one to
+ * two. */
+#define PAUSE apr_time_from_sec(2)
+
+/* ---- access control ------------------------------------------------------------ */
+
+/* The visitor has been let in: asking anew who it is would be a second login for those
+ * who count, and what mod_auth_digest read of the header is in the visitor's request.
+ * DevCacheQuick did not ask, so that nothing may be taken from it here. */
+int devcache_refresh_access(request_rec *r)
+{
+    const devcache_exchange_t *x;
+    request_rec *first = r;
+
+    while (first->main || first->prev) {
+        first = first->main ? first->main : first->prev;
+    }
+    x = ap_get_module_config(first->request_config, &devcache_module);
+    if (!x || !x->refreshing) {
+        return DECLINED;
+    }
+    if (!x->running && !devcache_dir_quick(devcache_conf_dir(r))) {
+        return OK;
+    }
+    return ap_auth_type(r) && !strcasecmp(ap_auth_type(r), "Digest") ? HTTP_UNAUTHORIZED
+                                                                     : DECLINED;
+}
+
+/* ---- one refresh ---------------------------------------------------------------- */
+
+/* The mark of flights that is about refreshes alone. */
+static apr_uint64_t mark_of(apr_uint64_t flight_id)
+{
+    return ~flight_id;
+}
+
+static void pause_after(apr_uint64_t flight_id)
+{
+    devcache_flight_avoid(mark_of(flight_id), devcache_now() + PAUSE);
+}
 
 /* The visitor's header as it was when the page was looked for, without what was about
  * this visitor's copy of it. */
@@ -59,6 +102,7 @@ static void refresh(request_rec *own, void *baton)
 
     if (!devcache_background_is_ending()) {
         rv = ap_invoke_handler(own);
+        pause_after(nx->flight_id);
         devcache_stats_count(DEVCACHE_COUNT_refreshes);
     }
     devcache_collapse_end(nx, DEVCACHE_FLIGHT_PRIVATE, 0); /* if it was not begun */
@@ -77,43 +121,55 @@ static void send_out(request_rec *r)
     ap_pass_brigade(r->connection->output_filters, bb);
 }
 
-/* Make the request and hand it over. 0: that was not possible, all is the caller's. */
-static int begin(request_rec *r, const devcache_exchange_t *x, devcache_fill_t *fill,
-                 devcache_flight_t *flight, apr_pool_t *p)
+/* Make the request and hand it over. NULL, or why not: all is the caller's then. */
+static const char *begin(request_rec *r, const devcache_exchange_t *x,
+                         devcache_fill_t *fill, devcache_flight_t *flight, apr_pool_t *p)
 {
     request_rec *own = devcache_background_request(r, fields_of(x, p), p);
     devcache_exchange_t *nx = exchange_for(own, x);
+    int rv = devcache_background_prepare(own);
 
-    if (devcache_background_prepare(own) != OK) {
-        return 0;
+    if (rv != OK) {
+        return apr_psprintf(r->pool, "the hooks say %d", rv);
     }
     own->headers_in = fields_of(x, own->pool); /* hooks have set some a second time */
     if (!asks_the_same(own, nx, x)) {
-        return 0;
+        return "it would ask for something else";
     }
     nx->fill = fill;
     nx->flight = flight;
     nx->flight_id = devcache_collapse_id(nx, x->hit->spec, own->pool);
-    return devcache_background_run(own, refresh, nx);
+    return devcache_background_run(own, refresh, nx) ? NULL : "too many wait";
+}
+
+static void run(request_rec *r, const devcache_exchange_t *x, apr_uint64_t id,
+                apr_pool_t *p)
+{
+    devcache_fill_t *fill = devcache_store_fill_begin(x->server->store, x->key, p);
+    devcache_flight_t *flight;
+    const char *why;
+
+    if (devcache_flight_join(id, devcache_store_fill_ticket(fill), 1, &flight, p) ==
+        DEVCACHE_FLIGHT_OWNER) {
+        pause_after(id);
+        send_out(r);
+        if (!(why = begin(r, x, fill, flight, p))) {
+            return;
+        }
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      DCLOGNO(0122) "refresh: %s [%s]: not begun: %s",
+                      devcache_vary_key_url(x->key, r->pool), x->device.klass, why);
+    }
+    apr_pool_destroy(p); /* ends the flight, if it was ours */
 }
 
 void devcache_refresh_run(request_rec *r, const devcache_exchange_t *x)
 {
-    apr_pool_t *p = devcache_background_pool();
-    devcache_flight_t *flight;
-    devcache_fill_t *fill;
+    apr_uint64_t id = devcache_collapse_id(x, x->hit->spec, r->pool);
+    apr_pool_t *p;
 
-    if (!p) {
-        return;
+    if (id && !devcache_flight_avoided(mark_of(id), x->now) &&
+        (p = devcache_background_pool())) {
+        run(r, x, id, p);
     }
-    fill = devcache_store_fill_begin(x->server->store, x->key, p);
-    if (devcache_flight_join(devcache_collapse_id(x, x->hit->spec, p),
-                             devcache_store_fill_ticket(fill), 1, &flight,
-                             p) == DEVCACHE_FLIGHT_OWNER) {
-        send_out(r);
-        if (begin(r, x, fill, flight, p)) {
-            return;
-        }
-    }
-    apr_pool_destroy(p); /* ends the flight, if it was ours */
 }

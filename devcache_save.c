@@ -533,9 +533,14 @@ static apr_status_t save_only(ap_filter_t *f, devcache_exchange_t *x,
         }
     }
     devcache_collapse_flow(x, 1);
+    if (x->refreshing && !x->stored_ok &&
+        !(!APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb)))) {
+        f->r->connection->aborted = 1; /* more of what nobody wants: it may never end */
+    }
     if (x->refreshing || devcache_tee_client_gone(f->r, x)) {
         apr_brigade_cleanup(bb);
-        return APR_SUCCESS;
+        return x->refreshing && f->r->connection->aborted ? APR_ECONNABORTED
+                                                          : APR_SUCCESS;
     }
     if (!APR_BRIGADE_EMPTY(bb) && ap_pass_brigade(f->next, bb) != APR_SUCCESS) {
         f->r->connection->aborted = 1;

@@ -45,6 +45,7 @@
 #include "devcache_logjson.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
+#include "devcache_refresh.h"
 #include "devcache_reply.h"
 #include "devcache_request.h"
 #include "devcache_save.h"
@@ -342,6 +343,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(devcache_request_classify, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_check_access_ex(devcache_refresh_access, NULL, NULL, APR_HOOK_REALLY_FIRST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     /* Ahead of the next one, which would have the origin asked. */
     ap_hook_handler(devcache_purge_handler, NULL, before_caches,
                     APR_HOOK_REALLY_FIRST - 1);

@@ -54,7 +54,7 @@ sub counter { return $t->counters->{ $_[0] } }
     my $same = $c->send_req('/swr');
     is $same->response->{body}, 'old', 'also on the same connection, where there are threads'
         if ($ENV{DEVCACHE_MPM} // '') ne 'prefork';
-    $fetch->reply(200, { 'Cache-Control' => 'max-age=10, stale-while-revalidate=1000',
+    $fetch->reply(200, { 'Cache-Control' => 'max-age=100, stale-while-revalidate=1000',
                          ETag => '"n"' }, 'new');
     $t->wait_counter(refreshes => 1);
     $same->response;
@@ -82,6 +82,7 @@ sub counter { return $t->counters->{ $_[0] } }
     );
     for my $failure (@failures) {
         my ($name, $fail) = @$failure;
+        $t->clock_advance(3); # once a second, not by each hit
         $before = counter('refreshes');
         is $c->get('/other')->{body}, 'other', "before $name: stale";
         $fail->($t->origin->accept);
@@ -89,9 +90,13 @@ sub counter { return $t->counters->{ $_[0] } }
         is $c->get('/swr')->{body}, 'new', "after $name: the connection goes on";
     }
     $t->origin->down;
+    $t->clock_advance(3);
     is $c->get('/other')->{body}, 'other', 'a refused connection: stale';
+    $t->clock_advance(3);
     is $c->get('/other')->{body}, 'other', 'and stale again';
+    $t->wait_counter(refreshes => $before + 3);
     $t->origin->up;
+    $t->clock_advance(3);
     is $t->get('/other')->{body}, 'other', 'still stale';
     $t->origin->accept->reply(200, { 'Cache-Control' => 'max-age=10' }, 'mended');
     ok wait_until(sub { $t->get('/other')->{body} eq 'mended' }), 'refreshed when it is back';
@@ -103,6 +108,7 @@ sub counter { return $t->counters->{ $_[0] } }
     $before = counter('refreshes');
     is $t->get('/ttl/a')->{body}, 'kept', 'DevCacheDefaultTTL, a refused connection: stale';
     $t->wait_counter(refreshes => $before + 1);
+    $t->clock_advance(3);
     is $t->get('/ttl/a')->{body}, 'kept', 'and stale again';
     $t->wait_counter(refreshes => $before + 2);
     $t->origin->up;

@@ -197,6 +197,7 @@ for my $what (sort keys %then) {
     $refresh->chunk(substr $new, 0, 100_000);
     $then{$what}->($refresh);
     $t->wait_counter(refreshes => $before + 1);
+    $t->clock_advance(3);
     my $body = $t->get("/left-$what")->{body};
     ok $body eq $old || $body eq $new, "a client that goes away from a stale page, then $what of "
         . 'the refresh: the next gets a whole one';
