@@ -17,7 +17,7 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_observe.c devcache_observe_show.c \
              devcache_status_page.c devcache_status_draw.c devcache_logjson.c \
              devcache_collapse.c devcache_tee.c \
-             devcache_explain.c devcache_background.c
+             devcache_explain.c devcache_background.c devcache_tags.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \
@@ -163,7 +163,7 @@ show: all
 # --- compare ---------------------------------------------------------------------------
 # docs/bench.md tells what is measured and how. On a quiet machine: ROUNDS=9 DURATION=3.
 BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices \
-          bench-classify bench-instructions bench-herd
+          bench-classify bench-instructions bench-herd bench-purge
 .PHONY: $(BENCHES)
 bench: COMPARE = hits                   ## hits: SIZES= PEERS= LOAD=paced ROUNDS=
 bench-miss: COMPARE = misses            ## misses that are stored
@@ -174,7 +174,8 @@ bench-devices: COMPARE = devices        ## the classifier alone: CORPORA=
 bench-classify: COMPARE = classify      ## what the class costs a hit
 bench-instructions: COMPARE = instructions  ## the same from run to run: SIZES= PEERS=
 bench-herd: COMPARE = herd              ## many who want the same: CASES= PEERS= ROUNDS=
-bench-eviction bench-devices: NEED = build
+bench-purge: COMPARE = purge            ## purges of 100,000 objects: OBJECTS=
+bench-eviction bench-devices bench-purge: NEED = build
 bench-classify bench-instructions: NEED = instructions
 
 $(BENCHES):
@@ -183,6 +184,8 @@ $(BENCHES):
 compare-eviction: $(BUILD)/bench-eviction $(BUILD)/bench-store
 	$(BUILD)/bench-eviction
 	dir=$$(mktemp -d) && $(BUILD)/bench-store $$dir && rmdir $$dir
+compare-purge: $(BUILD)/bench-purge
+	dir=$$(mktemp -d) && $(BUILD)/bench-purge $$dir $(OBJECTS) && rmdir $$dir
 compare-devices: $(BUILD)/bench-devices
 	$(BUILD)/bench-devices $(CORPORA)
 compare-%: all bench-programs

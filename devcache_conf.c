@@ -8,6 +8,7 @@
 #include "devcache_log.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
+#include "devcache_tags.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
@@ -304,8 +305,7 @@ static const char *set_root(cmd_parms *cmd, void *dirv, const char *arg)
     return NULL;
 }
 
-/* A field name by RFC 9110 section 5.1: a token. */
-static int is_token(const char *s)
+int devcache_conf_is_token(const char *s)
 {
     const char *at = s;
 
@@ -339,7 +339,7 @@ static const char *set_device_header(cmd_parms *cmd, void *dirv, const char *arg
         SET(device_header, "");
         return NULL;
     }
-    if (!is_token(arg) || is_reserved_field(arg)) {
+    if (!devcache_conf_is_token(arg) || is_reserved_field(arg)) {
         return apr_psprintf(cmd->pool,
                             "DevCacheDeviceHeader: '%s' is not a header name "
                             "of its own (such as X-Device-Type), nor 'off'",
@@ -353,7 +353,7 @@ static const char *set_device_cookie(cmd_parms *cmd, void *dirv, const char *arg
 {
     devcache_server_t *conf = devcache_conf_server(cmd->server);
 
-    if (!is_token(arg)) {
+    if (!devcache_conf_is_token(arg)) {
         return apr_psprintf(cmd->pool, "DevCacheDeviceCookie: '%s' is not a cookie name",
                             arg);
     }
@@ -510,7 +510,7 @@ static const char *set_targets(cmd_parms *cmd, void *dirv, int argc, char *const
         return NULL;
     }
     for (i = 0; i < argc; i++) {
-        if (!is_token(argv[i])) {
+        if (!devcache_conf_is_token(argv[i])) {
             return apr_psprintf(cmd->pool, "DevCacheTargets: '%s' is not a header name",
                                 argv[i]);
         }
@@ -529,7 +529,7 @@ static const char *set_key_headers(cmd_parms *cmd, void *dirv, int argc,
     int i;
 
     for (i = 0; i < argc; i++) {
-        if (!is_token(argv[i])) {
+        if (!devcache_conf_is_token(argv[i])) {
             return apr_psprintf(cmd->pool,
                                 "DevCacheKeyHeaders: '%s' is not a header name", argv[i]);
         }
@@ -641,6 +641,9 @@ const command_rec devcache_conf_directives[] = {
                   "threads of one child that may wait so at once; 0: all of them"),
     AP_INIT_FLAG("DevCacheStatusHeader", set_flag, (void *)&flag_status_header, L,
                  "On or Off: send Cache-Status (RFC 9211)"),
+    AP_INIT_TAKE_ARGV("DevCacheTagHeader", devcache_tags_set, NULL, L,
+                      "response headers with tags to purge by, or off; + before one that "
+                      "clients are sent, too"),
     AP_INIT_TAKE1("DevCachePurge", devcache_purge_set, NULL, L,
                   "On, Off or Path: let PURGE requests remove what is stored"),
     {NULL}};

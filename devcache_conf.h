@@ -66,6 +66,7 @@ typedef enum devcache_hints_e {
     F(const apr_array_header_t *, targets,             NULL)  /* NULL: CDN-Cache-Control */ \
     F(int, status_header,                              0)                               \
     F(int, purge,                                      0)     /* DevCachePurge       */ \
+    F(const apr_array_header_t *, tag_headers,         NULL)  /* devcache_tag_header_t */ \
     F(const char *, purge_path,                        NULL)  /* to be taken off the URL */ \
     F(int, collapse,                                   1)                              \
     F(apr_interval_time_t, refresh_ahead,              0)     /* microseconds        */ \
@@ -129,6 +130,9 @@ void *devcache_conf_merge_dir(apr_pool_t *p, void *base, void *add);
 
 /** Forget what an earlier reading of the configuration noted; called in pre_config. */
 void devcache_conf_reset(apr_pool_t *pconf);
+
+/** Is it a field name by RFC 9110 section 5.1, of 64 bytes at most? */
+int devcache_conf_is_token(const char *s);
 
 /** Note that this directive is of no use without a DevCacheRoot, for the check below. */
 void devcache_conf_needs_store(const cmd_parms *cmd);

@@ -15,9 +15,9 @@
  * Progress: of a segment at most half is appended again, and a body's credit runs out.
  *
  * Two things are always carried on, whatever their use: the record of a large body, as
- * that body is judged in its own turn; and a tombstone, as long as there is a segment
- * older than the removal. A tombstone is needed only after the loss of the index, but
- * then it is all that keeps a purged object from coming back.
+ * that body is judged in its own turn; and a tombstone or ban, as long as there is a
+ * segment older than the removal. They are needed only after the loss of the index, but
+ * then they are all that keeps a purged object from coming back.
  *
  * Spares. Two or three empty segments are kept ready. Publishers may take one when a head
  * is full, but leave the last to the evictor, who may need a new main head in the middle
@@ -40,8 +40,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "devcache_fault.h"
+#include "devcache_ghost.h"
 #include "devcache_segment.h"
 
+#define LOG_TRIES 200    /* to get a removal written down, */
+#define LOG_PAUSE 1000   /* with so many microseconds between */
 #define VICTIMS_MAX 1000 /* evictions for one need, bounds its time */
 
 /* ---- freeing -------------------------------------------------------------- */
@@ -147,25 +150,27 @@ void devcache_evict_reclaim(devcache_store_t *s)
     }
 }
 
-/* ---- tombstones ----------------------------------------------------------- */
+/* ---- removals ----------------------------------------------------------- */
 
-static apr_status_t append_tombstone(devcache_store_t *s, devcache_slice_t key,
-                                     apr_time_t until, apr_uint64_t barrier,
-                                     unsigned keep, devcache_range_t *at)
+apr_status_t devcache_evict_log(devcache_store_t *s, devcache_record_t *rec,
+                                devcache_range_t *at)
 {
-    devcache_record_t rec = {0};
+    apr_status_t rv;
+    int i;
 
-    rec.kind = DEVCACHE_RECORD_TOMBSTONE;
-    rec.key = key;
-    rec.requested_at = until;
-    rec.ref_serial = barrier;
-    return devcache_segment_append(s, DEVCACHE_MAIN, &rec, keep, at);
-}
-
-apr_status_t devcache_evict_bury(devcache_store_t *s, devcache_slice_t key,
-                                 apr_time_t until, unsigned keep, devcache_range_t *at)
-{
-    return append_tombstone(s, key, until, devcache_slot_barrier(&s->sh), keep, at);
+    rec->ref_serial = devcache_slot_barrier(&s->sh);
+    rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 1, at);
+    for (i = 0; i < LOG_TRIES && rv == APR_EAGAIN; i++) {
+        devcache_evict_restock(s);
+        rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 0, at);
+        if (rv == APR_EAGAIN) {
+            apr_sleep(LOG_PAUSE); /* somebody else is making room */
+        }
+    }
+    if (at->rolled) {
+        devcache_evict_restock(s);
+    }
+    return rv;
 }
 
 /* ---- a segment ------------------------------------------------------------ */
@@ -206,8 +211,10 @@ static apr_status_t carry_on(eviction_t *ev, devcache_record_t *rec,
     devcache_store_t *s = ev->s;
     devcache_entry_t to = *from;
     devcache_range_t at;
-    apr_status_t rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 0, &at);
+    apr_status_t rv;
 
+    rec->fresh_until = devcache_index_fresh_until(from, rec->fresh_until);
+    rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 0, &at);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -221,7 +228,11 @@ static apr_status_t carry_on(eviction_t *ev, devcache_record_t *rec,
         devcache_shared_count(&s->sh, DEVCACHE_N_REQUEUED, 1);
     } else {
         /* Replaced or removed while it was copied: the copy must not outlive that. */
-        devcache_evict_bury(s, rec->key, rec->requested_at, 0, &at);
+        devcache_record_t grave = {DEVCACHE_RECORD_TOMBSTONE, rec->key};
+
+        grave.requested_at = rec->requested_at;
+        grave.ref_serial = devcache_slot_barrier(&s->sh);
+        devcache_segment_append(s, DEVCACHE_MAIN, &grave, 0, &at);
     }
     return rv;
 }
@@ -233,7 +244,7 @@ static void drop_object(eviction_t *ev, const devcache_entry_t *e)
 
     if (devcache_index_forget(sh, e, &drops) == APR_SUCCESS) {
         if (ev->queue == DEVCACHE_PROBATION) {
-            devcache_index_ghost_add(sh, e->key_hash, e->variant_hash);
+            devcache_ghost_add(sh, e->key_hash, e->variant_hash);
         }
         devcache_shared_count(sh, DEVCACHE_N_EVICTED, 1);
         devcache_evict_drop(ev->s, &drops);
@@ -292,8 +303,8 @@ static int evict_segment(eviction_t *ev)
     while (devcache_segment_walk_next(&walk, &rec)) {
         if (rec.kind == DEVCACHE_RECORD_OBJECT) {
             evict_object(ev, &rec, walk.offset);
-        } else if (lowest < rec.ref_serial) {
-            append_tombstone(ev->s, rec.key, rec.requested_at, rec.ref_serial, 0, &at);
+        } else if (lowest < rec.ref_serial) { /* as it is, tombstone or ban */
+            devcache_segment_append(ev->s, DEVCACHE_MAIN, &rec, 0, &at);
         }
     }
     apr_pool_destroy(ev->pool);

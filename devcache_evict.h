@@ -31,8 +31,11 @@ void devcache_evict_drop(devcache_store_t *s, const devcache_drops_t *drops);
 /** Free what killed processes were filling, and unlink what they had freed. */
 void devcache_evict_reclaim(devcache_store_t *s);
 
-/** Append a tombstone for @a key that removes what was requested until @a until. */
-apr_status_t devcache_evict_bury(devcache_store_t *s, devcache_slice_t key,
-                                 apr_time_t until, unsigned keep, devcache_range_t *at);
+/**
+ * Append a tombstone or ban, its barrier set here. Waits a fifth of a second for room if
+ * it has to: what is not written down comes back with the next loss of the index.
+ */
+apr_status_t devcache_evict_log(devcache_store_t *s, devcache_record_t *rec,
+                                devcache_range_t *at);
 
 #endif

@@ -15,7 +15,7 @@
  * nothing points at what was written: a file that was being filled is freed by the next
  * child, a sealed one and a record are evicted in their turn.
  *
- * A removal that comes between begin and the entry wins: the index refuses the entry. The
+ * A removal or purge that comes between begin and the entry wins: it is refused. The
  * record is on disk by then, so a tombstone follows it, for a rebuild.
  */
 #include "devcache_store_int.h"
@@ -26,8 +26,10 @@
 #include <unistd.h>
 #include "devcache_evict.h"
 #include "devcache_fault.h"
+#include "devcache_ghost.h"
 #include "devcache_segment.h"
 #include "devcache_spec.h"
+#include "devcache_sweep.h"
 
 #define GRANULE (1u << 20) /* a body of unknown length reserves this much at a time */
 
@@ -36,9 +38,11 @@ struct devcache_fill_t {
     apr_pool_t *pool;
     devcache_slice_t key;
     apr_uint64_t key_hash;
-    apr_uint64_t ticket; /* of the key's stripe when it began */
-    int ended;           /* published, failed or aborted; nothing is held */
-    apr_status_t failed; /* why it ended, for later calls */
+    apr_uint64_t ticket;       /* of the key's stripe when it began */
+    apr_uint64_t bans;         /* the latest purge when it began */
+    devcache_slice_t old_tags; /* of what is being refreshed */
+    int ended;                 /* published, failed or aborted; nothing is held */
+    apr_status_t failed;       /* why it ended, for later calls */
 
     char *memory;        /* malloc()ed; NULL once in a file that is not shared */
     apr_size_t capacity; /* of memory */
@@ -103,6 +107,7 @@ devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t
     f->key = devcache_slice(apr_pmemdup(p, key.data, key.len), key.len);
     f->key_hash = devcache_index_key_hash(&s->sh, key);
     f->ticket = devcache_index_ticket(&s->sh, f->key_hash);
+    f->bans = devcache_sweep_latest(&s->sh);
     apr_pool_cleanup_register(p, f, end_with_pool, apr_pool_cleanup_null);
     return f;
 }
@@ -250,7 +255,7 @@ apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
 
 apr_uint64_t devcache_store_fill_ticket(const devcache_fill_t *f)
 {
-    return f->ticket;
+    return f->ticket + f->bans; /* each only grows */
 }
 
 apr_status_t devcache_store_fill_share(devcache_fill_t *f, apr_uint64_t where[2])
@@ -301,16 +306,13 @@ static apr_status_t append(devcache_store_t *s, devcache_queue_t queue,
 
 static apr_status_t bury(devcache_store_t *s, devcache_slice_t key, apr_time_t until)
 {
+    devcache_record_t rec = {0};
     devcache_range_t at;
-    apr_status_t rv = devcache_evict_bury(s, key, until, 1, &at);
 
-    if (rv == APR_EAGAIN || at.rolled) {
-        devcache_evict_restock(s);
-    }
-    if (rv == APR_EAGAIN) {
-        rv = devcache_evict_bury(s, key, until, 1, &at);
-    }
-    return rv;
+    rec.kind = DEVCACHE_RECORD_TOMBSTONE;
+    rec.key = key;
+    rec.requested_at = until;
+    return devcache_evict_log(s, &rec, &at);
 }
 
 static devcache_slice_t value_or_empty(devcache_slice_t v)
@@ -327,6 +329,7 @@ static void describe(devcache_record_t *rec, const devcache_fill_t *f,
     rec->spec = devcache_slice_str(what->spec ? what->spec : "");
     rec->variant = value_or_empty(what->variant);
     rec->meta = value_or_empty(what->meta);
+    rec->tags = value_or_empty(what->tags);
     rec->requested_at = what->requested_at;
     rec->stored_at = what->stored_at;
     rec->fresh_until = what->fresh_until;
@@ -337,6 +340,25 @@ static unsigned variants_allowed(const devcache_publish_t *what)
     return what->max_variants == 0                 ? 1
            : what->max_variants > DEVCACHE_MATCHES ? DEVCACHE_MATCHES
                                                    : what->max_variants;
+}
+
+/* Put the entry; the purges that came since the fill began are asked first. */
+static apr_status_t put_entry(devcache_fill_t *f, const devcache_record_t *rec,
+                              devcache_put_t *put, devcache_drops_t *drops)
+{
+    devcache_described_t objects[2] = {devcache_sweep_describe(rec),
+                                       devcache_sweep_describe(rec)};
+    unsigned n = f->old_tags.data ? 2 : 1;
+    apr_status_t rv;
+
+    objects[1].tags = f->old_tags;
+    put->bans = f->bans;
+    do {
+        rv = devcache_index_put(&f->s->sh, put, drops);
+    } while (rv == DEVCACHE_OVERTAKEN &&
+             (rv = devcache_sweep_overtaken(f->s, objects, n, &put->bans)) ==
+                 APR_SUCCESS);
+    return rv;
 }
 
 /* Append the record and put its entry. @a body: its file, serial 0 if inline. */
@@ -355,7 +377,7 @@ static apr_status_t publish_record(devcache_fill_t *f, const devcache_publish_t 
     devcache_index_point_at(&put->entry, rec, &at.file, at.offset, body);
     put->ticket = f->ticket;
     put->max_variants = variants_allowed(what);
-    rv = devcache_index_put(&s->sh, put, &drops);
+    rv = put_entry(f, rec, put, &drops);
     if (rv == APR_SUCCESS) {
         devcache_evict_drop(s, &drops);
     } else if (rv != APR_NOTFOUND) { /* a record without its body needs no grave */
@@ -423,7 +445,7 @@ static apr_status_t publish(devcache_fill_t *f, const devcache_publish_t *what,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    queue = devcache_index_ghost_take(&f->s->sh, f->key_hash, put->entry.variant_hash)
+    queue = devcache_ghost_take(&f->s->sh, f->key_hash, put->entry.variant_hash)
                 ? DEVCACHE_MAIN
                 : DEVCACHE_PROBATION;
     if (f->file.serial) {
@@ -509,6 +531,7 @@ static apr_status_t refresh(devcache_fill_t *f, const devcache_hit_t *hit,
                                       : devcache_record_body_sum(rec.body);
     rv = identify(f, &rec, &put->entry);
     put->needs_body = where->body.serial != 0;
+    f->old_tags = hit->tags; /* its body goes on, and with it what it was tagged */
     if (rv == APR_SUCCESS) {
         rv = publish_record(f, what, &rec, DEVCACHE_PROBATION, &where->body, put);
     }

@@ -227,6 +227,7 @@ static held_t *copy_of(apr_uint64_t serial, apr_uint64_t offset,
     held->rec.spec = moved(rec->spec, from, held->bytes);
     held->rec.variant = moved(rec->variant, from, held->bytes);
     held->rec.meta = moved(rec->meta, from, held->bytes);
+    held->rec.tags = moved(rec->tags, from, held->bytes);
     held->rec.body = moved(rec->body, from, held->bytes);
     return held;
 }

@@ -27,6 +27,9 @@
  * A fill that began before a removal of its key must not be published. When the ring has
  * forgotten removals that came after the fill began, the fill is refused although it may
  * be innocent: losing a cached copy is cheap, serving a purged one is not.
+ *
+ * Purges of many are numbered in the whole store; devcache_sweep.c tells how the number
+ * keeps what they are about from being published.
  */
 #include "devcache_index.h"
 
@@ -134,6 +137,12 @@ void devcache_index_point_at(devcache_entry_t *e, const devcache_record_t *rec,
     e->length = rec->length;
     e->body_slot = body->serial ? body->slot : DEVCACHE_NO_SLOT;
     e->body_serial = (apr_uint32_t)body->serial;
+}
+
+apr_time_t devcache_index_fresh_until(const devcache_entry_t *e, apr_time_t recorded)
+{
+    return e->fresh_until < seconds_of(recorded) ? apr_time_from_sec(e->fresh_until)
+                                                 : recorded;
 }
 
 /* ---- entries, word by word ------------------------------------------------ */
@@ -429,6 +438,9 @@ static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
     if (was_removed_since(r.st, new->key_hash, put->ticket)) {
         return APR_EGENERAL;
     }
+    if (__atomic_load_n(&sh->head->ban_latest, __ATOMIC_ACQUIRE) != put->bans) {
+        return DEVCACHE_OVERTAKEN;
+    }
     while ((link = seek_locked(sh, r, link, new->key_hash)) != NULL) {
         const devcache_entry_t *e = r.entries + *link;
 
@@ -578,6 +590,18 @@ apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
     return rv;
 }
 
+apr_status_t devcache_index_supersede(devcache_shared_t *sh, apr_uint64_t key_hash)
+{
+    stripe_ref_t r = stripe_of(sh, key_hash);
+
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    note_removal_locked(r.st, key_hash);
+    unlock_stripe(r);
+    return APR_SUCCESS;
+}
+
 /* The entry at the same place as @a e, or NULL. */
 static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh, stripe_ref_t r,
                                        const devcache_entry_t *e)
@@ -638,37 +662,52 @@ apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t
     return rv;
 }
 
-/* ---- ghosts --------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------- */
 
-static apr_uint32_t *ghost_place(const devcache_shared_t *sh, apr_uint64_t key_hash,
-                                 apr_uint64_t variant_hash, apr_uint32_t *pprint)
+apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t *which,
+                                   apr_time_t fresh_until)
 {
-    apr_uint64_t h = key_hash ^ (variant_hash * 0x9e3779b97f4a7c15ull);
+    stripe_ref_t r = stripe_of(sh, which->key_hash);
+    apr_status_t rv = APR_NOTFOUND;
+    apr_uint32_t *link;
 
-    *pprint = (apr_uint32_t)(h >> 32) | 1;
-    return &sh->ghosts[h & (sh->g.ghosts - 1)];
-}
-
-void devcache_index_ghost_add(devcache_shared_t *sh, apr_uint64_t key_hash,
-                              apr_uint64_t variant_hash)
-{
-    apr_uint32_t print;
-    apr_uint32_t *place = ghost_place(sh, key_hash, variant_hash, &print);
-
-    __atomic_store_n(place, print, __ATOMIC_RELAXED);
-}
-
-int devcache_index_ghost_take(devcache_shared_t *sh, apr_uint64_t key_hash,
-                              apr_uint64_t variant_hash)
-{
-    apr_uint32_t print;
-    apr_uint32_t *place = ghost_place(sh, key_hash, variant_hash, &print);
-
-    if (__atomic_load_n(place, __ATOMIC_RELAXED) != print) {
-        return 0;
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
     }
-    __atomic_store_n(place, 0, __ATOMIC_RELAXED);
-    return 1;
+    link = seek_place_locked(sh, r, which);
+    if (link) {
+        devcache_entry_t e = r.entries[*link];
+        apr_uint32_t until = seconds_of(fresh_until);
+
+        e.fresh_until = until < e.fresh_until ? until : e.fresh_until;
+        change_begin(r);
+        entry_store(&r.entries[*link], &e);
+        change_end(r);
+        rv = APR_SUCCESS;
+    }
+    unlock_stripe(r);
+    return rv;
+}
+
+apr_status_t devcache_index_copy(devcache_shared_t *sh, apr_uint32_t stripe,
+                                 devcache_entry_t *out, apr_size_t *pn)
+{
+    stripe_ref_t r = stripe_at(sh, stripe);
+    apr_uint32_t i;
+
+    *pn = 0;
+    if (!lock_stripe(sh, r)) {
+        return APR_TIMEUP;
+    }
+    for (i = 0; i < sh->g.entries; i++) {
+        const devcache_entry_t *e = r.entries + i;
+
+        if (plausible(sh, e) && alive(sh, e)) {
+            out[(*pn)++] = *e;
+        }
+    }
+    unlock_stripe(r);
+    return APR_SUCCESS;
 }
 
 apr_uint64_t devcache_index_objects(const devcache_shared_t *sh)

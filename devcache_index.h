@@ -29,6 +29,9 @@ void devcache_index_point_at(devcache_entry_t *e, const devcache_record_t *rec,
                              const devcache_file_t *segment, apr_uint64_t offset,
                              const devcache_file_t *body);
 
+/** Until when an object is fresh: as recorded, or as a soft purge has left its entry. */
+apr_time_t devcache_index_fresh_until(const devcache_entry_t *e, apr_time_t recorded);
+
 /** A copy of an entry. */
 typedef struct devcache_match_t {
     devcache_entry_t entry;
@@ -57,9 +60,12 @@ typedef struct devcache_drops_t {
 /** The instant in the order of removals of @a key_hash's stripe. */
 apr_uint64_t devcache_index_ticket(const devcache_shared_t *sh, apr_uint64_t key_hash);
 
+#define DEVCACHE_OVERTAKEN APR_EINPROGRESS
+
 typedef struct devcache_put_t {
     devcache_entry_t entry;  /* everything but next and used */
     apr_uint64_t ticket;     /* when its making began */
+    apr_uint64_t bans;       /* number of the latest purge that it is known to outlive */
     unsigned max_variants;   /* 1..DEVCACHE_MATCHES */
     unsigned only_newer : 1; /* an entry of the same variant stored later stays */
     unsigned needs_body : 1; /* only in place of one with the same large body */
@@ -71,6 +77,7 @@ typedef struct devcache_put_t {
  * one that is dead or has been stored long ago.
  * @return APR_SUCCESS  it is visible
  *         APR_EGENERAL the key was removed since the ticket, or that cannot be excluded
+ *         DEVCACHE_OVERTAKEN  there was a purge after put->bans
  *         APR_EEXIST   only_newer: a later one is there
  *         APR_NOTFOUND needs_body: it is not there any more
  *         APR_ENOSPC   no entry could be had
@@ -90,6 +97,23 @@ apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
                                    devcache_drops_t *drops, unsigned *pcount,
                                    apr_time_t *pnewest);
 
+/** Refuse what began for the key before now, and leave its entries. APR_TIMEUP. */
+apr_status_t devcache_index_supersede(devcache_shared_t *sh, apr_uint64_t key_hash);
+
+/**
+ * End the freshness of the entry that points where @a which does, at @a fresh_until.
+ * @return APR_NOTFOUND if there is none; APR_TIMEUP
+ */
+apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t *which,
+                                   apr_time_t fresh_until);
+
+/**
+ * Copy the entries of a stripe whose files are there, under its lock.
+ * @param out  room for g.entries
+ */
+apr_status_t devcache_index_copy(devcache_shared_t *sh, apr_uint32_t stripe,
+                                 devcache_entry_t *out, apr_size_t *pn);
+
 /**
  * Make the entry that points where @a from does point where @a to does, with its use.
  * @return APR_NOTFOUND if it has changed since; APR_TIMEUP
@@ -100,14 +124,6 @@ apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *
 /** Take out the entry that points where @a gone does, if it still exists. */
 apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t *gone,
                                    devcache_drops_t *drops);
-
-/** Note an object that was evicted unused, by its hashes. */
-void devcache_index_ghost_add(devcache_shared_t *sh, apr_uint64_t key_hash,
-                              apr_uint64_t variant_hash);
-
-/** Was it evicted unused not long ago? Forgets it. */
-int devcache_index_ghost_take(devcache_shared_t *sh, apr_uint64_t key_hash,
-                              apr_uint64_t variant_hash);
 
 /** Entries in all stripes. */
 apr_uint64_t devcache_index_objects(const devcache_shared_t *sh);

@@ -50,7 +50,7 @@ apr_status_t devcache_inspect_files(const devcache_inspect_t *in,
 
 typedef enum devcache_finding_e {
     DEVCACHE_FINDING_OBJECT,
-    DEVCACHE_FINDING_TOMBSTONE,
+    DEVCACHE_FINDING_TOMBSTONE,  /* or a ban, whose key may be empty */
     DEVCACHE_FINDING_UNFINISHED, /* being written now, or its writer was killed */
     DEVCACHE_FINDING_DAMAGED
 } devcache_finding_e;

@@ -240,6 +240,15 @@ void devcache_policy_request(const devcache_policy_conf_t *conf, const char *met
 
 /* --- reuse ------------------------------------------------------------------------ */
 
+void devcache_policy_expire(devcache_freshness_t *f, apr_time_t until)
+{
+    apr_interval_time_t lifetime = until - f->received_at + f->initial_age;
+
+    if (lifetime < f->lifetime) {
+        f->lifetime = lifetime > 0 ? lifetime : 0;
+    }
+}
+
 apr_interval_time_t devcache_policy_age(const devcache_freshness_t *f, apr_time_t now)
 {
     /* RFC 9111 section 4.2.3: current_age. */

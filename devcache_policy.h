@@ -54,7 +54,8 @@
     R(VARY_MISMATCH, "vary", "stored, but not for a request like this")                  \
     R(URI_MISS, "uri-miss", "nothing stored for this URL")                               \
     R(REDIRECTED, "internal-redirect", "an internal redirect led to what is not cached") \
-    R(ONLY_IF_CACHED, "only-if-cached", "the client wants no fetch, none stored")
+    R(ONLY_IF_CACHED, "only-if-cached", "the client wants no fetch, none stored")        \
+    R(TAGS, "tags", "cache tags too many, too long or malformed")
 
 typedef enum devcache_reason_e {
 #define R(name, text, meaning) DEVCACHE_REASON_##name,
@@ -185,6 +186,9 @@ void devcache_policy_lifetime(const devcache_policy_conf_t *conf, int status,
 
 /** Current age (section 4.2.3) at @a now; never negative, whatever the clocks did. */
 apr_interval_time_t devcache_policy_age(const devcache_freshness_t *f, apr_time_t now);
+
+/** End its freshness at @a until, if it would have lasted longer. */
+void devcache_policy_expire(devcache_freshness_t *f, apr_time_t until);
 
 typedef enum devcache_use_e {
     DEVCACHE_USE_FRESH,         /* serve */

@@ -7,9 +7,9 @@
  * next child that starts begins again; everything done twice has the same outcome.
  *
  *     1  remember every stripe's ticket
- *     2  read all segments for tombstones; of each key the latest instant is kept
- *     3  read the old segments for objects; put those requested after the tombstone,
- *        unless something stored later is there
+ *     2  read all segments for tombstones and purges; of each the latest instant is kept
+ *     3  read the old segments for objects; put those requested after tombstones and
+ *        purges about them, unless something stored later is there
  *     4  free old bodies that no record has claimed
  *
  * Removals meanwhile: the tickets of step 1 make the index refuse what was removed after
@@ -24,10 +24,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "devcache_bans.h"
 #include "devcache_evict.h"
 #include "devcache_fault.h"
 #include "devcache_segment.h"
 #include "devcache_spec.h"
+#include "devcache_sweep.h"
 
 #define PASSES 3
 
@@ -39,7 +41,9 @@ typedef struct grave_t {
 typedef struct rebuild_t {
     devcache_store_t *s;
     apr_uint64_t *tickets; /* by stripe */
-    grave_t *graves;       /* sorted by key hash once complete */
+    apr_uint64_t seen;     /* the latest purge when they were taken */
+    devcache_bans_t *bans;
+    grave_t *graves; /* sorted by key hash once complete */
     apr_size_t n_graves, room;
     devcache_file_t *files; /* old segments and bodies, sorted by serial */
     unsigned n_files;
@@ -116,7 +120,11 @@ static int collect_graves_of(rebuild_t *rb, const devcache_file_t *file)
         return 1;
     }
     while (fine && !stopping(rb->s) && devcache_segment_walk_next(&walk, &rec)) {
-        fine = rec.kind != DEVCACHE_RECORD_TOMBSTONE || add_grave(rb, &rec);
+        if (rec.kind == DEVCACHE_RECORD_TOMBSTONE) {
+            fine = add_grave(rb, &rec);
+        } else if (rec.kind == DEVCACHE_RECORD_BAN) {
+            fine = devcache_bans_add(rb->bans, &rec);
+        }
     }
     devcache_segment_walk_end(&walk);
     return fine;
@@ -136,6 +144,7 @@ static int collect_graves(rebuild_t *rb)
         }
     }
     sort_graves(rb);
+    devcache_bans_ready(rb->bans);
     return fine;
 }
 
@@ -179,18 +188,35 @@ static int find_body(const rebuild_t *rb, const devcache_record_t *rec,
            len >= DEVCACHE_FILE_HEADER + header.len;
 }
 
-static void put_object(rebuild_t *rb, const devcache_record_t *rec,
-                       const devcache_file_t *file, apr_uint64_t offset)
+/* As a fill that began with this pass. */
+static apr_status_t put_entry(rebuild_t *rb, const devcache_record_t *rec,
+                              devcache_put_t *put, devcache_drops_t *drops)
+{
+    devcache_described_t object = devcache_sweep_describe(rec);
+    apr_status_t rv;
+
+    put->bans = rb->seen;
+    do {
+        rv = devcache_index_put(&rb->s->sh, put, drops);
+    } while (rv == DEVCACHE_OVERTAKEN &&
+             (rv = devcache_sweep_overtaken(rb->s, &object, 1, &put->bans)) ==
+                 APR_SUCCESS);
+    rb->refused += rv == APR_EGENERAL;
+    return rv;
+}
+
+static void put_object(rebuild_t *rb, devcache_record_t *rec, const devcache_file_t *file,
+                       apr_uint64_t offset)
 {
     devcache_shared_t *sh = &rb->s->sh;
     devcache_put_t put = {0};
     devcache_entry_t *e = &put.entry;
     devcache_file_t body = {0};
     devcache_drops_t drops;
-    apr_status_t rv;
 
     e->key_hash = devcache_index_key_hash(sh, rec->key);
     if (is_buried(rb, e->key_hash, rec->requested_at) ||
+        !devcache_bans_spare(rb->bans, rec) ||
         (rec->ref_serial && !find_body(rb, rec, &body)) ||
         devcache_spec_intern(sh, rec->spec, &e->spec) != APR_SUCCESS) {
         return;
@@ -200,9 +226,7 @@ static void put_object(rebuild_t *rb, const devcache_record_t *rec,
     put.ticket = rb->tickets[devcache_index_stripe(sh, e->key_hash)];
     put.max_variants = DEVCACHE_MATCHES;
     put.only_newer = 1;
-    rv = devcache_index_put(sh, &put, &drops);
-    rb->refused += rv == APR_EGENERAL;
-    if (rv == APR_SUCCESS) {
+    if (put_entry(rb, rec, &put, &drops) == APR_SUCCESS) {
         devcache_evict_drop(rb->s, &drops);
         if (body.serial) {
             devcache_slot_claim(sh, &body, e->key_hash, e->variant_hash);
@@ -271,12 +295,15 @@ static int pass(rebuild_t *rb)
     devcache_shared_head_t *h = rb->s->sh.head;
     unsigned i;
 
+    devcache_bans_free(rb->bans);
+    rb->bans = devcache_bans_make(rb->s);
     rb->refused = rb->n_graves = 0;
+    rb->seen = devcache_sweep_latest(&rb->s->sh);
     __atomic_store_n(&h->rebuild_done, 0, __ATOMIC_RELAXED);
     for (i = 0; i < rb->s->sh.g.stripes; i++) {
         rb->tickets[i] = __atomic_load_n(&rb->s->sh.stripes[i].ticket, __ATOMIC_ACQUIRE);
     }
-    if (!collect_graves(rb)) {
+    if (!rb->bans || !collect_graves(rb)) {
         return 0;
     }
     for (i = 0; i < rb->n_files && !stopping(rb->s); i++) {
@@ -326,6 +353,7 @@ static void rebuild_locked(devcache_store_t *s)
     free(rb.tickets);
     free(rb.files);
     free(rb.graves);
+    devcache_bans_free(rb.bans);
 }
 
 /* The lock is robust: it must be taken by the thread that holds it. */

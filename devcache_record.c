@@ -6,15 +6,15 @@
  *     file header   magic 8 | version 4 | kind 4 | serial 8 | salt 8 | len 8 | 0 ... |
  * sum 8
  *
- *     record   0  magic XOR salt      8      44  (zero)          4
+ *     record   0  magic XOR salt      8      44  tags length     4
  *              8  sum of all of the   8      48  ref_serial      8
  *                 head after itself          56  body_len        8
  *             16  version             2      64  requested_at    8
  *             18  kind                2      72  stored_at       8
  *             20  length              4      80  fresh_until     8
  *             24  key length          4      88  body_sum        8
- *             28  spec length         4      96  key, spec, variant, meta
- *             32  variant length      4          body, if inline
+ *             28  spec length         4      96  key, spec, variant, meta,
+ *             32  variant length      4          tags, body, if inline
  *             36  meta length         4
  *             40  body length inline  4
  *
@@ -31,7 +31,7 @@
 
 #include <xxhash.h>
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 #define FILE_MAGIC 0x3145484341435644ull   /* "DVCACHE1" */
 #define RECORD_MAGIC 0x4443455245564344ull /* "DCVERECD" */
 #define SUM_AT (DEVCACHE_FILE_HEADER - 8)
@@ -97,10 +97,11 @@ int devcache_record_measure(devcache_record_t *rec)
 
     if (rec->key.len > DEVCACHE_RECORD_MAX || rec->spec.len > DEVCACHE_RECORD_MAX ||
         rec->variant.len > DEVCACHE_RECORD_MAX || rec->meta.len > DEVCACHE_RECORD_MAX ||
-        rec->body.len > DEVCACHE_RECORD_MAX) {
+        rec->tags.len > DEVCACHE_RECORD_MAX || rec->body.len > DEVCACHE_RECORD_MAX) {
         return 0;
     }
-    head += rec->key.len + rec->spec.len + rec->variant.len + rec->meta.len;
+    head += rec->key.len + rec->spec.len + rec->variant.len + rec->meta.len +
+            rec->tags.len;
     if (head + rec->body.len > DEVCACHE_RECORD_MAX) {
         return 0;
     }
@@ -124,7 +125,7 @@ void devcache_record_encode(unsigned char *out, const devcache_record_t *rec,
     devcache_put_uint(&w, rec->variant.len, 4);
     devcache_put_uint(&w, rec->meta.len, 4);
     devcache_put_uint(&w, rec->body.len, 4);
-    devcache_put_uint(&w, 0, 4);
+    devcache_put_uint(&w, rec->tags.len, 4);
     devcache_put_uint(&w, rec->ref_serial, 8);
     devcache_put_uint(&w, rec->body_len, 8);
     devcache_put_uint(&w, (apr_uint64_t)rec->requested_at, 8);
@@ -135,6 +136,7 @@ void devcache_record_encode(unsigned char *out, const devcache_record_t *rec,
     devcache_put_bytes(&w, rec->spec.data, rec->spec.len);
     devcache_put_bytes(&w, rec->variant.data, rec->variant.len);
     devcache_put_bytes(&w, rec->meta.data, rec->meta.len);
+    devcache_put_bytes(&w, rec->tags.data, rec->tags.len);
     w.len = 8;
     devcache_put_uint(&w, head_sum(out, rec->head_len, salt, offset), 8);
 }
@@ -149,6 +151,9 @@ static int lengths_agree(const devcache_record_t *rec, apr_uint32_t length)
     }
     if (rec->kind == DEVCACHE_RECORD_TOMBSTONE) {
         return again.length == DEVCACHE_RECORD_FIXED + rec->key.len;
+    }
+    if (rec->kind == DEVCACHE_RECORD_BAN) {
+        return again.length == DEVCACHE_RECORD_FIXED + rec->key.len + rec->meta.len;
     }
     if (rec->kind != DEVCACHE_RECORD_OBJECT) {
         return 0;
@@ -177,7 +182,7 @@ int devcache_record_peek(const unsigned char fixed[DEVCACHE_RECORD_FIXED],
     rec->variant.len = (apr_size_t)devcache_get_uint(&r, 4);
     rec->meta.len = (apr_size_t)devcache_get_uint(&r, 4);
     rec->body.len = (apr_size_t)devcache_get_uint(&r, 4);
-    devcache_get_bytes(&r, 4);
+    rec->tags.len = (apr_size_t)devcache_get_uint(&r, 4);
     rec->ref_serial = devcache_get_uint(&r, 8);
     rec->body_len = devcache_get_uint(&r, 8);
     rec->requested_at = (apr_time_t)devcache_get_uint(&r, 8);
@@ -210,6 +215,7 @@ int devcache_record_check_head(const unsigned char *head, apr_uint64_t salt,
     rec->spec = next_slice(&r, rec->spec.len);
     rec->variant = next_slice(&r, rec->variant.len);
     rec->meta = next_slice(&r, rec->meta.len);
+    rec->tags = next_slice(&r, rec->tags.len);
     return !r.bad;
 }
 

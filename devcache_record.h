@@ -44,25 +44,27 @@ apr_uint32_t devcache_record_file_foreign(const unsigned char in[DEVCACHE_FILE_H
 
 typedef enum devcache_record_kind_t {
     DEVCACHE_RECORD_OBJECT = 1,
-    DEVCACHE_RECORD_TOMBSTONE = 2
+    DEVCACHE_RECORD_TOMBSTONE = 2, /* a key was removed */
+    DEVCACHE_RECORD_BAN = 3        /* a purge of many, or of a part of a key */
 } devcache_record_kind_t;
 
 typedef struct devcache_record_t {
     devcache_record_kind_t kind;
-    devcache_slice_t key;
-    devcache_slice_t spec; /* objects only, as are the next three */
+    devcache_slice_t key;  /* of a ban: empty if it is about all keys */
+    devcache_slice_t spec; /* objects only, as are the next four but meta */
     devcache_slice_t variant;
-    devcache_slice_t meta;
+    devcache_slice_t meta; /* of a ban: what it is about */
+    devcache_slice_t tags;
     devcache_slice_t body;   /* inline; after decoding NULL until checked */
     apr_uint64_t body_len;   /* inline or in its own file */
-    apr_uint64_t ref_serial; /* object: its body file, 0 if inline; tombstone: no
-                              * segment from this serial on needs it */
+    apr_uint64_t ref_serial; /* object: its body file, 0 if inline; tombstone and ban:
+                              * no segment from this serial on needs it */
     apr_uint64_t body_sum;   /* inline: checksum; own file: that file's salt */
-    apr_time_t requested_at; /* tombstone: removes what was requested until then */
+    apr_time_t requested_at; /* tombstone, ban: about what was requested until then */
     apr_time_t stored_at;
-    apr_time_t fresh_until;
-    apr_uint32_t head_len; /* bytes before the inline body */
-    apr_uint32_t length;   /* bytes in the segment, inline body included */
+    apr_time_t fresh_until; /* ban: 0, or expires what it is about instead */
+    apr_uint32_t head_len;  /* bytes before the inline body */
+    apr_uint32_t length;    /* bytes in the segment, inline body included */
 } devcache_record_t;
 
 /** The checksum that belongs into body_sum of an inline body. */

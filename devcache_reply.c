@@ -8,6 +8,7 @@
 #include "devcache_clock.h"
 #include "devcache_log.h"
 #include "devcache_stats.h"
+#include "devcache_tags.h"
 
 static ap_filter_rec_t *reply_filter, *mark_filter;
 
@@ -242,6 +243,7 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
         x->answered_at = devcache_now();
     }
     show_dependence(r);
+    devcache_tags_hide(r);
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
     if (x->dir && devcache_dir_status_header(x->dir) && x->key.data &&

@@ -61,6 +61,7 @@ typedef struct devcache_exchange_t {
     const char *origin_type;
     devcache_freshness_t fresh; /* of the response being stored or served */
     const char *spec;
+    devcache_slice_t tags;   /* of the response being stored; data NULL: none */
     apr_int64_t expect;      /* body bytes announced; -1: not */
     apr_int64_t written;     /* body bytes given to the fill */
     int saving;              /* the response is being stored */

@@ -12,6 +12,7 @@
 #include "devcache_log.h"
 #include "devcache_serve.h"
 #include "devcache_stats.h"
+#include "devcache_tags.h"
 #include "devcache_tee.h"
 
 #define HELD_MAX (64 << 10) /* bytes read of a response before they are passed on */
@@ -244,6 +245,10 @@ devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
     if (reason == DEVCACHE_REASON_NONE) {
         reason = devcache_vary_spec(&x->vary, fields, &x->spec, r->pool);
     }
+    if (reason == DEVCACHE_REASON_NONE &&
+        !devcache_tags_read(x->dir, x->origin_fields, fields, &x->tags, r->pool)) {
+        reason = DEVCACHE_REASON_TAGS;
+    }
     return reason;
 }
 
@@ -271,6 +276,7 @@ static void describe(request_rec *r, devcache_exchange_t *x)
     what->variant = devcache_vary_values(&x->vary, x->spec, x->target, x->device.klass,
                                          x->fields, r->pool);
     what->meta = devcache_response_encode(&resp, r->pool);
+    what->tags = x->tags;
     what->requested_at = x->requested_at;
     what->stored_at = x->received_at;
     what->fresh_until = x->received_at + x->fresh.lifetime - x->fresh.initial_age;

@@ -31,7 +31,7 @@
 #include <unistd.h>
 #include "devcache_fault.h"
 
-#define HEAD_GUESS 8192 /* bytes; most heads are shorter */
+#define HEAD_GUESS 2048 /* bytes; most heads are shorter */
 #define WALK_WINDOW (64 * 1024)
 
 /* ---- names ---------------------------------------------------------------- */

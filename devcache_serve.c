@@ -414,6 +414,7 @@ static void take(request_rec *r, devcache_exchange_t *x, apr_status_t rv)
         x->hit = NULL;
         return;
     }
+    devcache_policy_expire(&x->stored.fresh, x->hit->fresh_until); /* a soft purge */
     x->fresh = x->stored.fresh;
 }
 

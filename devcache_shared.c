@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #define SHARED_MAGIC 0x3158444956454443ull /* "DCEVIDX1" */
-#define SHARED_VERSION 1
+#define SHARED_VERSION 2
 #define LOCK_PATIENCE_SEC 2
 
 /* One part of the mapping after another, each aligned to a page line of 64 bytes. */
@@ -111,6 +111,7 @@ static apr_uint32_t layout_of_build(void)
         DEVCACHE_SPECS,
         DEVCACHE_SPEC_TEXT,
         DEVCACHE_RING,
+        DEVCACHE_BANS,
     };
 
     return (apr_uint32_t)XXH3_64bits(sizes, sizeof(sizes));
@@ -208,6 +209,7 @@ void devcache_shared_renew_locks(devcache_shared_t *sh)
     pthread_mutex_init(&h->intern, &attr);
     pthread_mutex_init(&h->evict, &attr);
     pthread_mutex_init(&h->rebuild, &attr);
+    pthread_mutex_init(&h->bans, &attr);
     for (i = 0; i < sh->g.stripes; i++) {
         pthread_mutex_init(&sh->stripes[i].lock, &attr);
     }

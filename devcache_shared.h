@@ -22,6 +22,7 @@
 #define DEVCACHE_SPECS 1024             /* distinct variant specs, a power of two */
 #define DEVCACHE_SPEC_TEXT (256 * 1024) /* bytes of all spec texts */
 #define DEVCACHE_RING 8                 /* removals remembered per stripe */
+#define DEVCACHE_BANS 256               /* purges of many that are remembered */
 
 typedef enum devcache_queue_t {
     DEVCACHE_PROBATION = 0,
@@ -119,6 +120,18 @@ typedef enum devcache_counter_t {
         DEVCACHE_N_COUNTERS
 } devcache_counter_t;
 
+/** Where the record of a purge lies. */
+typedef union devcache_ban_place_t {
+    struct {
+        apr_uint64_t serial; /* of its segment; 0: it could not be written */
+        apr_uint32_t slot;
+        apr_uint32_t offset; /* in units of 64 bytes */
+        apr_uint32_t length; /* bytes */
+        apr_uint32_t reserved;
+    };
+    apr_uint64_t words[3];
+} devcache_ban_place_t;
+
 typedef struct devcache_shared_head_t {
     apr_uint64_t magic; /* stored last when made */
     apr_uint32_t version;
@@ -131,6 +144,7 @@ typedef struct devcache_shared_head_t {
     pthread_mutex_t intern;  /* adding a spec */
     pthread_mutex_t evict;   /* who evicts and makes spares; only ever tried */
     pthread_mutex_t rebuild; /* who rebuilds; only ever tried */
+    pthread_mutex_t bans;    /* entering a purge into the ring; microseconds */
 
     apr_uint64_t next_serial;            /* alloc; also the next order number */
     apr_uint64_t used;                   /* alloc; sum of bytes of slots not free */
@@ -151,6 +165,9 @@ typedef struct devcache_shared_head_t {
     apr_uint64_t rebuild_total;
 
     apr_uint64_t counters[DEVCACHE_N_COUNTERS]; /* atomic, relaxed */
+
+    apr_uint64_t ban_latest; /* bans; number of the latest purge, raised last */
+    devcache_ban_place_t ban_ring[DEVCACHE_BANS]; /* by number, modulo */
 } devcache_shared_head_t;
 
 /** A process's view. */

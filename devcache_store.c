@@ -367,10 +367,11 @@ static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
 
     hit->requested_at = rec->requested_at;
     hit->stored_at = rec->stored_at;
-    hit->fresh_until = rec->fresh_until;
+    hit->fresh_until = devcache_index_fresh_until(e, rec->fresh_until);
     hit->spec = offer_for(l, e->spec)->text;
     hit->variant = rec->variant;
     hit->meta = rec->meta;
+    hit->tags = rec->tags;
     hit->body = rec->body;
     hit->body_len = rec->body_len;
     hit->in_memory = l->in_memory;

@@ -26,6 +26,14 @@ typedef struct devcache_store_t devcache_store_t;
 /** Levels and numbers are httpd's APLOG_ levels; @a tag is the number of a DCnnnn. */
 typedef void devcache_store_log_fn(int level, int tag, apr_status_t rv, const char *msg);
 
+/** What an object says about itself to those who judge it. */
+typedef struct devcache_described_t {
+    devcache_slice_t key;
+    devcache_slice_t spec;
+    devcache_slice_t variant;
+    devcache_slice_t tags;
+} devcache_described_t;
+
 typedef struct devcache_store_conf_t {
     const char *root;  /* absolute path of an existing directory, no slash at its end */
     apr_uint64_t size; /* bound of all segment and body files together, bytes */
@@ -35,6 +43,10 @@ typedef struct devcache_store_conf_t {
     apr_uint32_t uid;           /* who the children run as; the root must be theirs, */
     apr_uint32_t gid;           /* and files made by root are given to them */
     devcache_store_log_fn *log; /* NULL: silent */
+    /* What devcache_store_purge() is given: compile it, NULL on failure; is an object
+     * what it is about? NULL: nothing can be purged by it, and what was goes whole. */
+    void *(*ban_open)(devcache_slice_t what, apr_pool_t *p);
+    int (*ban_matches)(void *ban, const devcache_described_t *object);
 } devcache_store_conf_t;
 
 /**
@@ -75,10 +87,11 @@ typedef devcache_slice_t devcache_variant_fn(void *baton, const char *spec,
 typedef struct devcache_hit_t {
     apr_time_t requested_at; /* as given at publication */
     apr_time_t stored_at;
-    apr_time_t fresh_until;
-    const char *spec; /* its variant spec */
+    apr_time_t fresh_until; /* earlier than was given, after a soft purge */
+    const char *spec;       /* its variant spec */
     devcache_slice_t variant;
     devcache_slice_t meta; /* the caller's own bytes, checksum verified */
+    devcache_slice_t tags; /* as given at publication */
     devcache_slice_t body; /* a small body, checksum verified; data NULL if large */
     apr_uint64_t body_len; /* bytes, small or large */
     int in_memory;         /* no file was read for it */
@@ -136,9 +149,8 @@ devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t
 apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
                                        apr_size_t len, apr_int64_t expect);
 
-/** Two fills of one key with the same ticket: it was not removed between their
- * beginnings.
- */
+/** Two fills of one key with the same ticket: between their beginnings the key was not
+ * removed, nor was there a purge of many. */
 apr_uint64_t devcache_store_fill_ticket(const devcache_fill_t *f);
 
 /**
@@ -162,6 +174,7 @@ typedef struct devcache_publish_t {
     const char *spec;         /* variant spec, opaque text; "" matches every request */
     devcache_slice_t variant; /* the request's values under that spec */
     devcache_slice_t meta;    /* opaque */
+    devcache_slice_t tags;    /* opaque, for conf.ban_matches; data NULL: none */
     apr_time_t requested_at;  /* when the request for it was sent */
     apr_time_t stored_at;
     apr_time_t fresh_until; /* a hint for eviction and listings */
@@ -197,6 +210,24 @@ apr_status_t devcache_store_refresh(devcache_fill_t *f, const devcache_hit_t *hi
  */
 apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
                                    apr_time_t now, unsigned *pcount);
+
+typedef struct devcache_purge_t {
+    devcache_slice_t key;  /* of this key only; data NULL: of all keys */
+    devcache_slice_t what; /* for conf.ban_open */
+    apr_time_t now;
+    int soft; /* end its freshness now rather than remove it */
+} devcache_purge_t;
+
+/**
+ * Purge what purge->what is about, now and for every fill that has begun before now:
+ * those are not published if it is about them. A record of it holds for a later rebuild.
+ * Reads the head of every record there is, or of the key's; when it returns all is done.
+ * @param pcount  how many objects went or expired
+ * @return APR_EINVAL if conf.ban_open cannot read it; any other error means that it was
+ *         not carried out in full, or not written down: it should be repeated
+ */
+apr_status_t devcache_store_purge(devcache_store_t *s, const devcache_purge_t *purge,
+                                  apr_uint64_t *pcount);
 
 typedef struct devcache_store_stats_t {
     apr_uint64_t bytes;   /* held by files now */

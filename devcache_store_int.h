@@ -6,7 +6,8 @@
  * devcache_attach.c   opening: create, attach, repair
  * devcache_fill.c     fill, publish, refresh, remove
  * devcache_evict.c    making room
- * devcache_rebuild.c  a lost index
+ * devcache_sweep.c    purges of many
+ * devcache_rebuild.c  a lost index; devcache_bans.c, the purges in the log
  * devcache_segment.c  the files below the root
  * devcache_hot.c      records in this process's memory
  * devcache_slot.c, devcache_index.c, devcache_spec.c  shared memory

@@ -94,36 +94,41 @@ static int is_default_port(devcache_slice_t scheme, unsigned port)
     return port == (devcache_field_is(scheme, "https") ? 443 : 80);
 }
 
+int devcache_vary_key_parts(devcache_slice_t key, devcache_vary_parts_t *parts)
+{
+    devcache_reader_t r;
+
+    if (!key.data) {
+        return 0;
+    }
+    r = devcache_reader(key);
+    parts->scheme = devcache_get_slice(&r);
+    parts->host = devcache_get_slice(&r);
+    parts->port = (unsigned)devcache_get_uint(&r, 4);
+    parts->path = devcache_get_slice(&r);
+    parts->query = devcache_get_slice(&r);
+    return !r.bad && r.pos == r.end;
+}
+
 const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p)
 {
     char text[URL_MAX], *out = text;
     const char *end = text + sizeof(text);
-    devcache_slice_t scheme, host, path, query;
-    devcache_reader_t r;
-    unsigned port;
+    devcache_vary_parts_t k;
 
-    if (!key.data) {
+    if (!devcache_vary_key_parts(key, &k)) {
         return "-";
     }
-    r = devcache_reader(key);
-    scheme = devcache_get_slice(&r);
-    host = devcache_get_slice(&r);
-    port = (unsigned)devcache_get_uint(&r, 4);
-    path = devcache_get_slice(&r);
-    query = devcache_get_slice(&r);
-    if (r.bad || r.pos != r.end) {
-        return "-";
-    }
-    out = show(out, end, scheme);
+    out = show(out, end, k.scheme);
     out = show(out, end, devcache_slice_str("://"));
-    out = show(out, end, host);
-    if (!is_default_port(scheme, port)) {
-        out = show(out, end, devcache_slice_str(apr_psprintf(p, ":%u", port)));
+    out = show(out, end, k.host);
+    if (!is_default_port(k.scheme, k.port)) {
+        out = show(out, end, devcache_slice_str(apr_psprintf(p, ":%u", k.port)));
     }
-    out = show(out, end, path);
-    if (query.data) {
+    out = show(out, end, k.path);
+    if (k.query.data) {
         out = show(out, end, devcache_slice_str("?"));
-        out = show(out, end, query);
+        out = show(out, end, k.query);
     }
     return apr_pstrmemdup(p, text, (apr_size_t)(out - text));
 }
@@ -359,6 +364,31 @@ int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_p
         name += len + (name[len] == ' ');
     }
     return !r.bad && r.pos == r.end;
+}
+
+devcache_slice_t devcache_vary_device_of(devcache_slice_t spec, devcache_slice_t variant)
+{
+    static const devcache_slice_t device = {DEVICE, sizeof(DEVICE) - 1};
+    devcache_slice_t value = {NULL, 0};
+    devcache_reader_t r;
+    int found = 0;
+
+    if (!variant.data) {
+        return value;
+    }
+    r = devcache_reader(variant);
+    devcache_get_slice(&r); /* the spec once more, and the target */
+    devcache_get_slice(&r);
+    while (spec.len > 0 && !found) {
+        const char *end = memchr(spec.data, ' ', spec.len);
+        apr_size_t len = end ? (apr_size_t)(end - spec.data) : spec.len;
+
+        value = devcache_get_slice(&r);
+        found = devcache_slice_eq(devcache_slice(spec.data, len), device);
+        len += end != NULL;
+        spec = devcache_slice(spec.data + len, spec.len - len);
+    }
+    return found && !r.bad ? value : devcache_slice(NULL, 0);
 }
 
 /* --- weighted lists ------------------------------------------------------------------

@@ -38,6 +38,21 @@ typedef struct devcache_vary_conf_t {
 devcache_slice_t devcache_vary_key(const char *scheme, const char *host, unsigned port,
                                    const char *path, const char *query, apr_pool_t *p);
 
+/** What a key was made of; slices of it. query.data NULL: none. */
+typedef struct devcache_vary_parts_t {
+    devcache_slice_t scheme;
+    devcache_slice_t host;
+    unsigned port;
+    devcache_slice_t path;
+    devcache_slice_t query;
+} devcache_vary_parts_t;
+
+/** @return 0 if it is no key */
+int devcache_vary_key_parts(devcache_slice_t key, devcache_vary_parts_t *parts);
+
+/** The class in a variant, from devcache_vary_values(); data NULL if it is for all. */
+devcache_slice_t devcache_vary_device_of(devcache_slice_t spec, devcache_slice_t variant);
+
 /** A key as a readable URL for logs and Cache-Status; cut to what is printable. */
 const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p);
 

@@ -37,6 +37,7 @@
 #include "devcache_account.h"
 #include "devcache_backend.h"
 #include "devcache_background.h"
+#include "devcache_ban.h"
 #include "devcache_clock.h"
 #include "devcache_conf.h"
 #include "devcache_lint.h"
@@ -89,6 +90,8 @@ static void store_conf(const devcache_server_t *server, devcache_store_conf_t *c
     conf->uid = root ? ap_unixd_config.user_id : geteuid();
     conf->gid = root ? ap_unixd_config.group_id : getegid();
     conf->log = log_store;
+    conf->ban_open = devcache_ban_open;
+    conf->ban_matches = devcache_ban_matches;
 }
 
 static int same_geometry(const devcache_store_conf_t *a, const devcache_store_conf_t *b)

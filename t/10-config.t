@@ -31,6 +31,9 @@ my @refused = (
     ['DevCacheQuery allow',           qr/DevCacheQuery: give keep, sort/],
     ['DevCacheQuery some',            qr/DevCacheQuery: give keep, sort/],
     ['DevCacheTargets "a b"',         qr/DevCacheTargets: 'a b' is not a header name/],
+    ['DevCacheTagHeader "a b"',       qr/DevCacheTagHeader: 'a b' is not a header name/],
+    ['DevCacheTagHeader + x',         qr/DevCacheTagHeader: '\+' is not a header name/],
+    ['DevCacheTagHeader',             qr/DevCacheTagHeader: give header names/],
     ['DevCacheBypass "%{REQ:"',       qr/DevCacheBypass: '%\{REQ:' is not an expression/],
     ['DevCache Maybe',                qr/DevCache: 'Maybe' is not On, Off or Observe/],
     ['DevCacheRoot ""',               qr/DevCacheRoot takes one argument/],
@@ -107,6 +110,8 @@ DevCacheMaxVariants 10
     DevCacheStoreSetCookie Off
     DevCacheQuery deny utm_* fbclid
     DevCacheTargets My-Cache-Control CDN-Cache-Control
+    DevCacheTagHeader Edge-Cache-Tag +Cache-Tag
+    DevCachePurge Off
     DevCacheBypass "%{HTTP_COOKIE} =~ /session/"
     DevCacheStatusHeader On
     DevCacheMaxObjectSize 1M

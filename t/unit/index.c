@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "devcache_ghost.h"
 #include "devcache_index.h"
 #include "devcache_slot.h"
 #include "devcache_spec.h"
@@ -373,10 +374,10 @@ static void test_ghosts(void)
 {
     devcache_shared_t sh = new_shared(16 * MB, MB, 4096);
 
-    devcache_index_ghost_add(&sh, 5, 6);
-    is_int(devcache_index_ghost_take(&sh, 5, 7), 0, "another variant is no ghost");
-    is_int(devcache_index_ghost_take(&sh, 5, 6), 1, "this one is");
-    is_int(devcache_index_ghost_take(&sh, 5, 6), 0, "once");
+    devcache_ghost_add(&sh, 5, 6);
+    is_int(devcache_ghost_take(&sh, 5, 7), 0, "another variant is no ghost");
+    is_int(devcache_ghost_take(&sh, 5, 6), 1, "this one is");
+    is_int(devcache_ghost_take(&sh, 5, 6), 0, "once");
     devcache_shared_unmap(&sh);
 }
 

@@ -1,4 +1,5 @@
 /* The store over what it finds on disk: warm starts, lost indexes, damage, traps. */
+#include "devcache_ghost.h"
 #include "store_fixture.h"
 
 #define SIZE (8 * MB)
@@ -124,8 +125,8 @@ static void put_to_main(fixture_t *f, const char *key)
     devcache_shared_t *sh = &f->s->sh;
     devcache_slice_t none = devcache_slice_str("");
 
-    devcache_index_ghost_add(sh, devcache_index_key_hash(sh, devcache_slice_str(key)),
-                             devcache_index_variant_hash(sh, none, none));
+    devcache_ghost_add(sh, devcache_index_key_hash(sh, devcache_slice_str(key)),
+                       devcache_index_variant_hash(sh, none, none));
     fixture_put_simple(f, key, 1, 2000, SEC(4));
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "devcache_ban.h"
 #include "devcache_segment.h"
 #include "devcache_store.h"
 #include "tap.h"
@@ -128,6 +129,8 @@ static inline fixture_t fixture_open(apr_uint64_t size, apr_uint64_t segment,
     conf.uid = geteuid();
     conf.gid = getegid();
     conf.log = fixture_log;
+    conf.ban_open = devcache_ban_open;
+    conf.ban_matches = devcache_ban_matches;
     apr_pool_create_unmanaged(&f.pool);
     f.rv = devcache_store_open(&f.s, &conf, &f.error, f.pool);
     if (f.rv != APR_SUCCESS && getenv("STORE_VERBOSE")) {
