@@ -277,18 +277,22 @@ is_deeply [glob "$root/*"], [], 'nothing was made there';
 $t->start_again;
 $t->finish;
 
-# --- warm and top: a server that does as it is told --------------------------------
+# --- warm, top and purge: a server that does as it is told --------------------------------
 
-$t = DevCache::Test->start(<<'CONF');
+$t = DevCache::Test->start(<<'CONF', modules => ['authz_host']);
 <Location "/">
     DevCache On
     DevCacheStatusHeader On
+    DevCachePurge On
+    <Limit PURGE>
+        Require expr "%{HTTP:X-Key} == 'sesame'"
+    </Limit>
 </Location>
 ProxyPass / @ORIGIN@/
 CONF
 $auto = $t->origin_auto(sub {
     my $class = $_[0]->header('X-Device-Type');
-    my %fields = ('Cache-Control' => $_[0]{target} =~ /private/ ? 'private' : 'max-age=600',
+    my %fields = ('Cache-Control' => $_[0]{target} =~ /private|broken/ ? 'private' : 'max-age=600',
                   'Cache-Tag' => $_[0]{target} =~ m{/news} ? 'news, all' : 'all');
     return ($_[0]{target} =~ /broken/ ? 503 : 200, \%fields, "$class $_[0]{target}\n");
 });
@@ -325,7 +329,7 @@ is $top->{exit}, 0, 'top';
 like $top->{out}, qr/^requests \d+\.\d\/s, .* hits/m, '  rates';
 like $top->{out}, qr{^ +\d+ +\d+%  \Q$base\E/a$}m, '  the busiest URLs';
 unlike $top->{out}, qr/\e/, '  without escapes where there is no terminal';
-like ctl('top', '--root', $t->root, '-i', 0.1)->{out}, qr/^  published +\d+\.\d +15$/m, '  from the directory';
+like ctl('top', '--root', $t->root, '-i', 0.1)->{out}, qr/^  published +\d+\.\d +12$/m, '  from the directory';
 ok exists ctl_json('top', '--url', $status, '-i', 0.1)->{per_second}{requests}, '  as JSON';
 is ctl('top', '--url', "$base/a", '-i', 0.1)->{exit}, 1, '  of another page';
 is ctl('top', '--root', '/etc', '-i', 0.1)->{exit}, 2, '  of another directory';
@@ -357,5 +361,23 @@ for (['q', 'q'], ['Ctrl-C', "\003"], ['TERM', undef]) {
     is bytes("${settings}2"), bytes("${settings}1"), '  and the settings are restored';
 }
 
+sub left { return scalar grep { $_->{url} !~ /\?/ } @{ ctl_json('ls', '--root', $t->root, $base) } }
+my @key = ('-H', 'X-Key: sesame');
+is left(), 9, 'before the purges';
+my $forbidden = ctl('purge', "$base/a");
+is $forbidden->{exit}, 1, 'purge without permission';
+like $forbidden->{err}, qr/status 403/, '  says so';
+is left(), 9, '  and nothing went';
+is ctl('purge', "$base/a", @key, '--device', 'mobile')->{out}, "1 removed\n", 'purge for a device';
+is ctl('purge', "$base/a", @key)->{out}, "2 removed\n", 'purge of a URL';
+is ctl('purge', "$base/news/1", @key, '--soft')->{out}, "0 removed, 3 stale from now on\n", 'softly';
+is left(), 6, '  they are still there';
+is ctl_json('purge', '--prefix', "$base/news/2", @key)->{purged}, 3, 'by prefix, as JSON';
+is ctl('purge', '--tag', 'news', '--tag', 'none', "$base/", @key)->{out}, "3 removed\n", 'by tag';
+is left(), 0, 'nothing is left';
+for ([], ["$base/", '--prefix', $base], ['--prefix', "$base/", '--tag', 'x'], ['--tag', ''], ["$base/", '-H', "A: b\nC: d"]) {
+    is ctl('purge', @$_)->{exit}, 2, 'exit code 2: purge ' . join ' ', map { s/\n/|/r } @$_;
+}
+$t->allow_log(qr/AH01630/);   # the purge without the key
 $t->finish;
 done_testing;

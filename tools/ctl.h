@@ -7,6 +7,7 @@
  * ctl_stats.c    stats
  * ctl_top.c      top
  * ctl_explain.c  explain
+ * ctl_purge.c    purge
  * ctl_warm.c     warm
  * ctl_out.c      how things are printed
  * ctl_http.c     requests, by libcurl
@@ -40,11 +41,14 @@ typedef struct ctl_t {
     apr_array_header_t *headers; /* const char *: "Name: value" */
     const char *address;         /* NULL: not given */
     struct curl_slist *connect;  /* where requests go, for libcurl; NULL: by their URL */
-    int once;
-    double interval;  /* top: seconds */
-    double rate;      /* warm: requests a second */
-    long concurrency; /* warm: requests at once */
-    const char *file; /* warm: of URLs */
+    int once, soft;
+    double interval;          /* top: seconds */
+    double rate;              /* warm: requests a second */
+    long concurrency;         /* warm: requests at once */
+    const char *file;         /* warm: of URLs */
+    apr_array_header_t *tags; /* purge: const char * */
+    const char *prefix;       /* purge: a URL */
+    const char *device;       /* purge: a class */
 } ctl_t;
 
 /* The verbs; each returns an exit code. */
@@ -55,6 +59,7 @@ int ctl_stats(ctl_t *c);
 int ctl_explain(ctl_t *c);
 int ctl_top(ctl_t *c);
 int ctl_warm(ctl_t *c);
+int ctl_purge(ctl_t *c);
 
 /* ---- ctl_out.c ------------------------------------------------------------------------
  */

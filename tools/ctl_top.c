@@ -199,6 +199,11 @@ static void latency_row(page_t *page, const char *name)
         milliseconds(page, l, "p99"));
 }
 
+static const char *percent(const page_t *page, double part, double whole)
+{
+    return whole > 0 ? apr_psprintf(page->p, "%.1f%%", 100 * part / whole) : "no";
+}
+
 static void traffic_rows(page_t *page)
 {
     double all = rate(page->then, page->now, "totals", "requests");
@@ -208,9 +213,8 @@ static void traffic_rows(page_t *page)
     double ever = number(totals, "requests");
     int i;
 
-    row(page, "requests %.1f/s, of them %.1f%% hits (since the start: %.0f, %.1f%%)", all,
-        all > 0 ? 100 * hits / all : 0, ever,
-        ever > 0 ? 100 * number(totals, "hit") / ever : 0);
+    row(page, "requests %.1f/s, of them %s hits (since the start: %.0f, %s)", all,
+        percent(page, hits, all), ever, percent(page, number(totals, "hit"), ever));
     row(page, "sent     %s/s from the cache, %s/s from the origin",
         ctl_bytes(
             (apr_uint64_t)rate(page->then, page->now, "totals", "bytes_sent_from_cache"),

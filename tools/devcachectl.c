@@ -37,6 +37,10 @@ static const struct option options[] = {
     {"address", required_argument, NULL, 'a'},
     {"once", no_argument, NULL, '1'},
     {"interval", required_argument, NULL, 'i'},
+    {"tag", required_argument, NULL, 't'},
+    {"prefix", required_argument, NULL, 'p'},
+    {"soft", no_argument, NULL, 's'},
+    {"device", required_argument, NULL, 'd'},
     {"connect", required_argument, NULL, 'C'},
     {"file", required_argument, NULL, 'f'},
     {"rate", required_argument, NULL, 'R'},
@@ -62,6 +66,10 @@ static const struct {
      "                   virtual hosts have different ones\n"},
     {'1', "  -1, --once       one page, also on a terminal\n"},
     {'i', "  -i, --interval SECONDS   between two pages; 1\n"},
+    {'t', "  -t, --tag TAG    what bears this tag, whatever its URL; may be repeated\n"},
+    {'p', "  -p, --prefix URL   what begins so\n"},
+    {'s', "  -s, --soft       not removed, but stale from now on\n"},
+    {'d', "  -d, --device CLASS   only what this class of devices is given\n"},
     {'C', "  -C, --connect HOST:PORT   send the requests there, whatever the URLs say\n"},
     {'f',
      "  -f, --file FILE  URLs, one a line; empty lines and those with # do not count;\n"
@@ -104,6 +112,12 @@ static const verb_t verbs[] = {
      "it is fresh and who says so, and the directives that hold there, with file and\n"
      "line. The origin is not asked and nothing is changed. The scheme and port of the\n"
      "URL are those by which the visitor's request reaches this server.\n"},
+    {"purge", "uHtpsdC", 0, 1, 0, ctl_purge, "URL | --prefix URL | --tag TAG... [URL]",
+     "Sends a PURGE, which DevCachePurge allows: for a URL, for all that begins like "
+     "it,\n"
+     "or for all that bears a tag, and prints how many responses went. By tag the "
+     "request\n"
+     "goes to URL, else to the server of the status page.\n"},
     {"warm", "HCfRc", 0, 0, 0, ctl_warm, "-f FILE",
      "Asks for each URL of a list as a desktop, a tablet and a phone would, at a "
      "bounded\n"
@@ -205,14 +219,22 @@ static int store_option(ctl_t *c, int letter)
     case 'H':
         APR_ARRAY_PUSH(c->headers, const char *) = optarg;
         return 1;
+    case 't':
+        APR_ARRAY_PUSH(c->tags, const char *) = optarg;
+        return 1;
     case '1':
         c->once = 1;
+        return 1;
+    case 's':
+        c->soft = 1;
         return 1;
     default:
         *(letter == 'r'   ? &c->root
           : letter == 'u' ? &c->url
           : letter == 'A' ? &c->agent
           : letter == 'a' ? &c->address
+          : letter == 'p' ? &c->prefix
+          : letter == 'd' ? &c->device
                           : &c->file) = optarg;
         return 1;
     }
@@ -250,7 +272,8 @@ static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
     for (;;) {
         const char *word = argv[optind < argc ? optind : argc - 1];
 
-        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:C:f:R:c:", options, NULL);
+        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:t:p:sd:C:f:R:c:", options,
+                             NULL);
         if (letter == -1) {
             break;
         }
@@ -328,6 +351,7 @@ int main(int argc, char **argv)
     }
     c.verb = v->name;
     c.headers = apr_array_make(c.pool, 4, sizeof(const char *));
+    c.tags = apr_array_make(c.pool, 4, sizeof(const char *));
     c.interval = 1;
     c.rate = 10;
     c.concurrency = 4;
