@@ -36,7 +36,10 @@
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
-#define THREADS 4  /* of a child */
+#define THREADS 4 /* of a child */
+#define EVENT_STATE                                                                      \
+    4096           /* bytes, more than mpm_event has for a connection: about 200         \
+                    */
 #define WAITING 64 /* requests that wait for one of them, of a child */
 
 typedef struct job_t {
@@ -58,6 +61,7 @@ static apr_thread_pool_t *threads; /* of this child; NULL: no threads */
 static apr_socket_t *dummy;        /* leads nowhere; for modules that look at it */
 static apr_uint32_t under_way;     /* jobs that wait or run */
 static apr_uint32_t ending;
+static module *event; /* mpm_event; NULL: another one */
 
 /* ---- the connection that is none -------------------------------------------------- */
 
@@ -172,6 +176,9 @@ static void cut_loose(request_rec *own)
     visit->is_tls = ap_ssl_conn_is_ssl(c);
     c->conn_config = ap_create_conn_config(c->pool);
     ap_set_core_module_config(c->conn_config, dummy);
+    if (event) { /* it notes the server there, also of internal redirects */
+        ap_set_module_config(c->conn_config, event, apr_pcalloc(c->pool, EVENT_STATE));
+    }
     ap_set_module_config(c->conn_config, &devcache_module, visit);
     c->master = NULL;
 }
@@ -233,7 +240,13 @@ request_rec *devcache_background_request(request_rec *r, const apr_table_t *fiel
 
 int devcache_background_prepare(request_rec *own)
 {
-    return own->status == HTTP_OK ? ap_process_request_internal(own) : own->status;
+    int rv = own->status == HTTP_OK ? ap_process_request_internal(own) : own->status;
+
+    if (rv == OK && !own->handler) { /* as ap_invoke_handler() will have it */
+        own->handler = own->content_type ? ap_field_noparam(own->pool, own->content_type)
+                                         : AP_DEFAULT_HANDLER_NAME;
+    }
+    return rv;
 }
 
 /* ---- threads --------------------------------------------------------------------------
@@ -321,6 +334,7 @@ void devcache_background_child_init(apr_pool_t *pchild, server_rec *s)
     int threaded = 0;
     apr_status_t rv;
 
+    event = ap_find_linked_module("event.c");
     apr_socket_create(&dummy, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pchild);
     if (ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) != APR_SUCCESS || !threaded) {
         return;

@@ -187,6 +187,36 @@ CONF
     $t->finish;
 }
 
+# --- local pages ------------------------------------------------------------------------------
+
+$t = start(<<'CONF', modules => [qw(rewrite mime dir)]);
+TypesConfig /dev/null
+AddType text/html .html
+DocumentRoot "@DIR@/htdocs"
+<Directory "@DIR@/htdocs">
+    AllowOverride All
+    DirectoryIndex index.html
+</Directory>
+<Location "/">
+    DevCache On
+    DevCacheDefaultTTL 10
+    DevCacheStaleWhileRevalidate 1000
+</Location>
+CONF
+mkdir $t->dir . '/htdocs/app';
+$t->write_file('htdocs/app/.htaccess',
+               "RewriteEngine On\nRewriteCond %{REQUEST_FILENAME} !-f\nRewriteRule . /app/all.html [L]\n");
+$t->write_file("htdocs/$_", 'one') for 'index.html', 'app/all.html';
+for my $path ('/', '/index.html', '/app/nice/url') {
+    $t->get($path);
+    $t->clock_advance(11);
+    my $before = $t->counters->{refreshes};
+    cmp_ok $t->get($path)->header('Age'), '>', 10, "$path: stale";
+    $t->wait_counter(refreshes => $before + 1);
+    cmp_ok $t->get($path)->header('Age'), '<', 10, 'refreshed';
+}
+$t->finish;
+
 # --- threads that do not start ----------------------------------------------------------------
 
 SKIP: {
