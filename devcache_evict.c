@@ -160,7 +160,8 @@ apr_status_t devcache_evict_log(devcache_store_t *s, devcache_record_t *rec,
 
     rec->ref_serial = devcache_slot_barrier(&s->sh);
     rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 1, at);
-    for (i = 0; i < LOG_TRIES && rv == APR_EAGAIN; i++) {
+    /* Not found: the segment filled up and was evicted before it could be written to. */
+    for (i = 0; i < LOG_TRIES && (rv == APR_EAGAIN || rv == APR_NOTFOUND); i++) {
         devcache_evict_restock(s);
         rv = devcache_segment_append(s, DEVCACHE_MAIN, rec, 0, at);
         if (rv == APR_EAGAIN) {
