@@ -56,11 +56,22 @@ sub cut_segments {
 # --- from memory ----------------------------------------------------------------------------
 
 my @sizes = (1, 1000, 30_000, 100_000, 250_000);
-start('DevCacheMemory 4M');
-is asked("/m/$_", 3), '1 0 0', "$_ bytes: fetched, then read twice" for @sizes;
-is $t->counters->{memory_hits}, 0, 'none of these from memory';
-is asked("/m/$_", 2), '0 0', "$_ bytes: from memory, right" for @sizes;
-is $t->counters->{memory_hits}, 2 * @sizes, 'which is counted';
+# Where in the table a record goes is a matter of chance: one server in some hundreds has two
+# of these in one place, and is not the one to test with.
+my ($cold, $warm, $none, $counted);
+for my $try (1 .. 5) {
+    start('DevCacheMemory 4M');
+    $cold = join ', ', map { asked("/m/$_", 3) } @sizes;
+    $none = $t->counters->{memory_hits};
+    $warm = join ', ', map { asked("/m/$_", 2) } @sizes;
+    $counted = $t->counters->{memory_hits};
+    last if $counted == 2 * @sizes;
+    $t->finish;
+}
+is $cold, join(', ', ('1 0 0') x @sizes), 'fetched, then read twice';
+is $none, 0, 'none of these from memory';
+is $warm, join(', ', ('0 0') x @sizes), 'from memory, right';
+is $counted, 2 * @sizes, 'which is counted';
 is asked('/m/300000', 4), '1 0 0 0', 'a longer body stays on disk';
 is asked('/m/1000', 3, 'User-Agent' => PHONE), '1 0 0', 'a phone has its own copy';
 
