@@ -92,6 +92,7 @@ sub counter { return $t->counters->{ $_[0] } }
     $t->origin->down;
     $t->clock_advance(3);
     is $c->get('/other')->{body}, 'other', 'a refused connection: stale';
+    $t->wait_counter(refreshes => $before + 2);
     $t->clock_advance(3);
     is $c->get('/other')->{body}, 'other', 'and stale again';
     $t->wait_counter(refreshes => $before + 3);

@@ -220,7 +220,7 @@ $t->finish;
 # --- threads that do not start ----------------------------------------------------------------
 
 SKIP: {
-    skip 'there are no background threads without threads', 1 if $mpm eq 'prefork';
+    skip 'the background needs threads', 1 if $mpm eq 'prefork';
     $t = start($conf, modules => \@modules, env => { DEVCACHE_FAULT => 'background-push:1' });
     $t->allow_log(qr/DC0009/);
     $t->origin_auto(sub { return (200, { 'Cache-Control' => "${swr}000" }, 'one') });
