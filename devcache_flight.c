@@ -39,9 +39,9 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include "devcache_clock.h"
+#include "devcache_shm.h"
 #include "devcache_slot.h"
 
 #define FLIGHTS 512    /* under way at once in the whole server */
@@ -79,7 +79,6 @@ typedef struct table_t {
 } table_t;
 
 struct devcache_flight_t {
-    apr_pool_t *pool;
     slot_t *slot;
     apr_uint64_t word; /* serial and generation that this handle is about */
     devcache_flight_role_e role;
@@ -200,20 +199,13 @@ static int lock(void)
 
 apr_status_t devcache_flight_create(apr_pool_t *p)
 {
-    pthread_mutexattr_t attr;
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, sizeof(table_t), NULL, p);
+    apr_status_t rv;
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    table = devcache_shm_create(sizeof(table_t), &rv, p);
+    if (rv == APR_SUCCESS) {
+        devcache_shared_init_lock(&table->lock);
     }
-    table = apr_shm_baseaddr_get(shm); /* zeros; most of its pages are never touched */
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&table->lock, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return APR_SUCCESS;
+    return rv;
 }
 
 /* The only way to change an id, 0 for none. */
@@ -348,7 +340,6 @@ static devcache_flight_t *handle(slot_t *s, devcache_flight_role_e role, apr_poo
 {
     devcache_flight_t *f = apr_pcalloc(p, sizeof(*f));
 
-    f->pool = p;
     f->slot = s;
     f->word = load_word(s);
     f->role = role;

@@ -615,28 +615,46 @@ static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh, stripe_ref_t
     return link;
 }
 
+/* The same, with the stripe locked, unless *prv says why not: then it is not. */
+static apr_uint32_t *lock_place(devcache_shared_t *sh, stripe_ref_t r,
+                                const devcache_entry_t *e, apr_status_t *prv)
+{
+    apr_uint32_t *link = NULL;
+
+    *prv = APR_TIMEUP;
+    if (lock_stripe(sh, r)) {
+        link = seek_place_locked(sh, r, e);
+        *prv = link ? APR_SUCCESS : APR_NOTFOUND;
+        if (!link) {
+            unlock_stripe(r);
+        }
+    }
+    return link;
+}
+
+static void replace_locked(stripe_ref_t r, devcache_entry_t *old,
+                           const devcache_entry_t *e)
+{
+    change_begin(r);
+    entry_store(old, e);
+    change_end(r);
+}
+
 apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *from,
                                  const devcache_entry_t *to)
 {
     stripe_ref_t r = stripe_of(sh, from->key_hash);
-    apr_status_t rv = APR_NOTFOUND;
-    apr_uint32_t *link;
+    apr_status_t rv;
+    apr_uint32_t *link = lock_place(sh, r, from, &rv);
 
-    if (!lock_stripe(sh, r)) {
-        return APR_TIMEUP;
-    }
-    link = seek_place_locked(sh, r, from);
     if (link) {
         devcache_entry_t e = *to;
 
         e.next = r.entries[*link].next;
         e.used = 1;
-        change_begin(r);
-        entry_store(&r.entries[*link], &e);
-        change_end(r);
-        rv = APR_SUCCESS;
+        replace_locked(r, &r.entries[*link], &e);
+        unlock_stripe(r);
     }
-    unlock_stripe(r);
     return rv;
 }
 
@@ -644,50 +662,38 @@ apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t
                                    devcache_drops_t *drops)
 {
     stripe_ref_t r = stripe_of(sh, gone->key_hash);
-    apr_status_t rv = APR_NOTFOUND;
-    apr_uint32_t *link;
+    apr_status_t rv;
+    apr_uint32_t *link = lock_place(sh, r, gone, &rv);
 
     drops->n = 0;
-    if (!lock_stripe(sh, r)) {
-        return APR_TIMEUP;
-    }
-    link = seek_place_locked(sh, r, gone);
     if (link) {
         change_begin(r);
         drop_locked(r, link, drops);
         change_end(r);
-        rv = APR_SUCCESS;
+        unlock_stripe(r);
     }
-    unlock_stripe(r);
     return rv;
 }
-
-/* ---- all of them ---------------------------------------------------------- */
 
 apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t *which,
                                    apr_time_t fresh_until)
 {
     stripe_ref_t r = stripe_of(sh, which->key_hash);
-    apr_status_t rv = APR_NOTFOUND;
-    apr_uint32_t *link;
+    apr_status_t rv;
+    apr_uint32_t *link = lock_place(sh, r, which, &rv);
 
-    if (!lock_stripe(sh, r)) {
-        return APR_TIMEUP;
-    }
-    link = seek_place_locked(sh, r, which);
     if (link) {
         devcache_entry_t e = r.entries[*link];
         apr_uint32_t until = seconds_of(fresh_until);
 
         e.fresh_until = until < e.fresh_until ? until : e.fresh_until;
-        change_begin(r);
-        entry_store(&r.entries[*link], &e);
-        change_end(r);
-        rv = APR_SUCCESS;
+        replace_locked(r, &r.entries[*link], &e);
+        unlock_stripe(r);
     }
-    unlock_stripe(r);
     return rv;
 }
+
+/* ---- all of them ---------------------------------------------------------- */
 
 apr_status_t devcache_index_copy(devcache_shared_t *sh, apr_uint32_t stripe,
                                  devcache_entry_t *out, apr_size_t *pn)

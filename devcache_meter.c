@@ -11,8 +11,8 @@
 #include "devcache_meter.h"
 
 #include <string.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
+#include "devcache_shm.h"
 
 #define RING 64 /* minutes; more than DEVCACHE_MINUTES, a power of two */
 #define COUNT_BITS 40
@@ -55,14 +55,11 @@ devcache_group_e devcache_meter_group(devcache_outcome_e outcome)
 
 apr_status_t devcache_meter_create(unsigned cells, apr_pool_t *p)
 {
-    apr_shm_t *shm;
     apr_status_t rv;
 
-    rv = apr_shm_create(&shm, sizeof(shared_t) + cells * sizeof(devcache_cell_t), NULL,
-                        p);
+    shared = devcache_shm_create(sizeof(shared_t) + cells * sizeof(devcache_cell_t), &rv,
+                                 p);
     if (rv == APR_SUCCESS) {
-        /* Fresh pages are zero; writing them would only take memory. */
-        shared = apr_shm_baseaddr_get(shm);
         shared->max = cells;
         devcache_meter_name("other", "other");
     }

@@ -14,10 +14,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include <apr_errno.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <xxhash.h>
 #include "devcache_fault.h"
+#include "devcache_shm.h"
 #include "devcache_store_int.h"
 
 #define STORES                                                                           \
@@ -40,13 +40,9 @@ static known_t *shared; /* set once in the parent before it forks */
 
 apr_status_t devcache_probe_create(apr_pool_t *p)
 {
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, STORES * sizeof(known_t), NULL, p);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        shared = apr_shm_baseaddr_get(shm);
-        memset(shared, 0, STORES * sizeof(known_t));
-    }
+    shared = devcache_shm_create(STORES * sizeof(known_t), &rv, p);
     return rv;
 }
 

@@ -6,9 +6,9 @@
  */
 #include "devcache_shadow.h"
 
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <xxhash.h>
+#include "devcache_shm.h"
 #include "devcache_vary.h"
 
 #define ENTRIES (1u << 21)
@@ -73,13 +73,9 @@ const char *devcache_shadow_world_change(devcache_world_e world)
 
 apr_status_t devcache_shadow_create(apr_pool_t *p)
 {
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, sizeof(shared_t), NULL, p);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        /* Fresh pages are zero; writing them would only take memory. */
-        shared = apr_shm_baseaddr_get(shm);
-    }
+    shared = devcache_shm_create(sizeof(shared_t), &rv, p);
     return rv;
 }
 

@@ -196,24 +196,30 @@ void devcache_shared_format(devcache_shared_t *sh, apr_uint64_t seed,
     __atomic_store_n(&h->magic, SHARED_MAGIC, __ATOMIC_RELEASE);
 }
 
-void devcache_shared_renew_locks(devcache_shared_t *sh)
+void devcache_shared_init_lock(pthread_mutex_t *lock)
 {
-    devcache_shared_head_t *h = sh->head;
     pthread_mutexattr_t attr;
-    apr_uint32_t i;
 
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(&h->alloc, &attr);
-    pthread_mutex_init(&h->intern, &attr);
-    pthread_mutex_init(&h->evict, &attr);
-    pthread_mutex_init(&h->rebuild, &attr);
-    pthread_mutex_init(&h->bans, &attr);
-    for (i = 0; i < sh->g.stripes; i++) {
-        pthread_mutex_init(&sh->stripes[i].lock, &attr);
-    }
+    pthread_mutex_init(lock, &attr);
     pthread_mutexattr_destroy(&attr);
+}
+
+void devcache_shared_renew_locks(devcache_shared_t *sh)
+{
+    devcache_shared_head_t *h = sh->head;
+    apr_uint32_t i;
+
+    devcache_shared_init_lock(&h->alloc);
+    devcache_shared_init_lock(&h->intern);
+    devcache_shared_init_lock(&h->evict);
+    devcache_shared_init_lock(&h->rebuild);
+    devcache_shared_init_lock(&h->bans);
+    for (i = 0; i < sh->g.stripes; i++) {
+        devcache_shared_init_lock(&sh->stripes[i].lock);
+    }
 }
 
 static devcache_locked_t outcome(int rc)

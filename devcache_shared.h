@@ -217,6 +217,9 @@ void devcache_shared_format(devcache_shared_t *sh, apr_uint64_t seed,
 /** Make all locks anew. The caller holds the root alone. */
 void devcache_shared_renew_locks(devcache_shared_t *sh);
 
+/** Make one such lock, in memory that processes share. */
+void devcache_shared_init_lock(pthread_mutex_t *lock);
+
 typedef enum devcache_locked_t {
     DEVCACHE_LOCKED,
     DEVCACHE_LOCKED_REPAIR, /* its holder died: repair, then devcache_shared_repaired() */

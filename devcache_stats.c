@@ -1,7 +1,7 @@
 #include "devcache_stats.h"
 
 #include <string.h>
-#include <apr_shm.h>
+#include "devcache_shm.h"
 
 /* Jobs claimed at once in the whole server. */
 #define CLAIMS 64
@@ -32,13 +32,9 @@ static const char *const meanings[] = {
 
 apr_status_t devcache_stats_create(apr_pool_t *p)
 {
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, sizeof(shared_t), NULL, p);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        memset(apr_shm_baseaddr_get(shm), 0, sizeof(shared_t));
-        shared = apr_shm_baseaddr_get(shm);
-    }
+    shared = devcache_shm_create(sizeof(shared_t), &rv, p);
     return rv;
 }
 

@@ -1,9 +1,9 @@
 #include "devcache_top.h"
 
 #include <stdlib.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <xxhash.h>
+#include "devcache_shm.h"
 #include "devcache_stats.h"
 
 #define WINDOW apr_time_from_sec(300)
@@ -34,12 +34,10 @@ static shared_t *shared; /* set once in the parent before it forks */
 
 apr_status_t devcache_top_create(apr_time_t now, apr_pool_t *p)
 {
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, sizeof(shared_t), NULL, p);
+    apr_status_t rv;
 
+    shared = devcache_shm_create(sizeof(shared_t), &rv, p);
     if (rv == APR_SUCCESS) {
-        shared = apr_shm_baseaddr_get(shm);
-        memset(shared, 0, sizeof *shared);
         shared->begun = now;
     }
     return rv;

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <apr_shm.h>
 #include <apr_strings.h>
 #include <xxhash.h>
+#include "devcache_shm.h"
 #include "devcache_stats.h"
 
 #define CLAIM_LASTS apr_time_from_sec(2)
@@ -20,13 +20,9 @@ static entry_t *shared; /* set once in the parent before it forks */
 
 apr_status_t devcache_trouble_create(apr_pool_t *p)
 {
-    apr_shm_t *shm;
-    apr_status_t rv = apr_shm_create(&shm, DEVCACHE_TROUBLES * sizeof(entry_t), NULL, p);
+    apr_status_t rv;
 
-    if (rv == APR_SUCCESS) {
-        shared = apr_shm_baseaddr_get(shm);
-        memset(shared, 0, DEVCACHE_TROUBLES * sizeof(entry_t));
-    }
+    shared = devcache_shm_create(DEVCACHE_TROUBLES * sizeof(entry_t), &rv, p);
     return rv;
 }
 
