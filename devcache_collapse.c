@@ -40,6 +40,7 @@
 #include "devcache_log.h"
 #include "devcache_serve.h"
 #include "devcache_stats.h"
+#include "devcache_tee.h"
 
 #define AVOID_PRIVATE apr_time_from_sec(60) /* a page that is not for all stays so */
 #define AVOID_ERROR apr_time_from_sec(1)    /* an error may be over soon */
@@ -173,11 +174,7 @@ static int tear(stream_t *s)
         DCLOGNO(0171) "collapse: %s: the fetch that this request followed broke "
                       "off after %" APR_UINT64_T_FMT " bytes; closed",
         devcache_vary_key_url(s->x->key, r->pool), s->pos);
-    r->connection->keepalive = AP_CONN_CLOSE;
-    APR_BRIGADE_INSERT_TAIL(s->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
-                                                          s->bb->bucket_alloc));
-    APR_BRIGADE_INSERT_TAIL(s->bb, apr_bucket_eos_create(s->bb->bucket_alloc));
-    ap_pass_brigade(r->output_filters, s->bb);
+    devcache_tee_tear(r, r->output_filters);
     return OK;
 }
 

@@ -122,7 +122,7 @@ static void send_out(request_rec *r)
 }
 
 /* Make the request and hand it over. NULL, or why not: all is the caller's then. */
-static const char *begin(request_rec *r, const devcache_exchange_t *x,
+static const char *begin(request_rec *r, const devcache_exchange_t *x, apr_uint64_t id,
                          devcache_fill_t *fill, devcache_flight_t *flight, apr_pool_t *p)
 {
     request_rec *own = devcache_background_request(r, fields_of(x, p), p);
@@ -138,7 +138,7 @@ static const char *begin(request_rec *r, const devcache_exchange_t *x,
     }
     nx->fill = fill;
     nx->flight = flight;
-    nx->flight_id = devcache_collapse_id(nx, x->hit->spec, own->pool);
+    nx->flight_id = id;
     return devcache_background_run(own, refresh, nx) ? NULL : "too many wait";
 }
 
@@ -153,7 +153,7 @@ static void run(request_rec *r, const devcache_exchange_t *x, apr_uint64_t id,
         DEVCACHE_FLIGHT_OWNER) {
         pause_after(id);
         send_out(r);
-        if (!(why = begin(r, x, fill, flight, p))) {
+        if (!(why = begin(r, x, id, fill, flight, p))) {
             return;
         }
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,

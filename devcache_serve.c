@@ -397,7 +397,7 @@ static devcache_slice_t variant_of(void *baton, const char *spec, apr_pool_t *p)
 
     l->x->variants_seen = 1;
     if (!l->x->guess || strlen(spec) > strlen(l->x->guess)) {
-        l->x->guess = apr_pstrdup(l->r->pool, spec);
+        l->x->guess = spec; /* the store's, as long as that is open */
     }
     return devcache_vary_values(&l->x->vary, spec, l->x->target, l->x->device.klass,
                                 l->x->fields, p);

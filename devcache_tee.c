@@ -27,7 +27,6 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include "devcache_collapse.h"
 #include "devcache_log.h"
 #include "devcache_stats.h"
 
@@ -247,6 +246,18 @@ void devcache_tee_settle(request_rec *r, devcache_exchange_t *x)
     APR_BRIGADE_PREPEND(x->held, rest);
 }
 
+void devcache_tee_tear(request_rec *r, ap_filter_t *to)
+{
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *bb = apr_brigade_create(r->pool, alloc);
+
+    r->connection->keepalive = AP_CONN_CLOSE;
+    APR_BRIGADE_INSERT_TAIL(
+        bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    ap_pass_brigade(to, bb);
+}
+
 apr_status_t devcache_tee_finish(ap_filter_t *f, devcache_exchange_t *x,
                                  apr_bucket_brigade *bb)
 {
@@ -260,11 +271,7 @@ apr_status_t devcache_tee_finish(ap_filter_t *f, devcache_exchange_t *x,
     }
     if (x->torn) {
         apr_brigade_cleanup(bb);
-        r->connection->keepalive = AP_CONN_CLOSE;
-        APR_BRIGADE_INSERT_TAIL(bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL,
-                                                           r->pool, bb->bucket_alloc));
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-        ap_pass_brigade(f->next, bb);
+        devcache_tee_tear(r, f->next);
         return APR_EGENERAL; /* whoever sends the rest may stop */
     }
     APR_BRIGADE_PREPEND(bb, x->held);

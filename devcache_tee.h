@@ -30,6 +30,12 @@ void devcache_tee_settle(request_rec *r, devcache_exchange_t *x);
 apr_status_t devcache_tee_finish(ap_filter_t *f, devcache_exchange_t *x,
                                  apr_bucket_brigade *bb);
 
+/**
+ * The rest of a body cannot be had: end it so that the client sees that it is not whole.
+ * @param to  the filter that the error and the end go to
+ */
+void devcache_tee_tear(request_rec *r, ap_filter_t *to);
+
 /** Has the client gone? Where something is being stored the handlers are not told. */
 int devcache_tee_client_gone(request_rec *r, devcache_exchange_t *x);
 

@@ -10,7 +10,6 @@
  */
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 #include "devcache_record.h"
 #include "devcache_store.h"
+#include "scratch.h"
 
 #define OBJECTS 100000
 #define REQUESTS 400000 /* of visitors */
@@ -154,34 +154,11 @@ static int lru_request(unsigned object, apr_uint64_t bound)
 
 /* ---- the store ------------------------------------------------------------ */
 
-static void clear_root(void)
-{
-    DIR *dir = opendir(root);
-    struct dirent *de;
-
-    while (dir && (de = readdir(dir)) != NULL) {
-        if (de->d_name[0] != '.') {
-            unlinkat(dirfd(dir), de->d_name, 0);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-}
-
 static devcache_store_t *open_store(apr_uint64_t size, apr_pool_t *p)
 {
     devcache_store_conf_t conf = {root, size, 0, OBJECTS + SCANNED};
-    devcache_store_t *s;
-    const char *error;
 
-    conf.uid = geteuid();
-    conf.gid = getegid();
-    if (devcache_store_open(&s, &conf, &error, p) != APR_SUCCESS) {
-        fprintf(stderr, "bench-eviction: %s\n", error);
-        exit(1);
-    }
-    return s;
+    return scratch_open(&conf, p);
 }
 
 static devcache_slice_t offer(void *baton, const char *spec, apr_pool_t *p)
@@ -252,7 +229,7 @@ static score_t compare(apr_uint64_t size, int with_scans)
         }
     }
     apr_pool_destroy(p);
-    clear_root();
+    scratch_clear(root);
     return score;
 }
 

@@ -8,7 +8,6 @@
  */
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,51 +16,21 @@
 #include <unistd.h>
 #include "devcache_ban.h"
 #include "devcache_vary.h"
+#include "scratch.h"
 
 #define BODY 4096
 
 static const char *root;
 
-static double seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void clear_root(void)
-{
-    DIR *dir = opendir(root);
-    struct dirent *de;
-
-    while (dir && (de = readdir(dir)) != NULL) {
-        if (de->d_name[0] != '.') {
-            unlinkat(dirfd(dir), de->d_name, 0);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-}
-
 static devcache_store_t *open_store(unsigned objects, apr_pool_t *p)
 {
     devcache_store_conf_t conf = {root};
-    devcache_store_t *s;
-    const char *error;
 
     conf.size = (apr_uint64_t)objects * (BODY + 1024) * 3 / 2 + (64u << 20);
     conf.max_objects = objects * 5 / 4 + 1000;
-    conf.uid = geteuid();
-    conf.gid = getegid();
     conf.ban_open = devcache_ban_open;
     conf.ban_matches = devcache_ban_matches;
-    if (devcache_store_open(&s, &conf, &error, p) != APR_SUCCESS) {
-        fprintf(stderr, "%s\n", error);
-        exit(1);
-    }
-    return s;
+    return scratch_open(&conf, p);
 }
 
 static devcache_slice_t tags_of(const char *list, apr_pool_t *p)
@@ -106,10 +75,10 @@ static void purge(devcache_store_t *s, const char *name, const devcache_ban_t *b
     devcache_ban_encode(ban, &purge.what, p);
     purge.now = apr_time_from_sec(2);
     purge.soft = soft;
-    before = seconds();
+    before = scratch_seconds();
     rv = devcache_store_purge(s, &purge, &count);
     printf("%-34s %9lu objects %8.1f ms%s\n", name, (unsigned long)count,
-           (seconds() - before) * 1e3, rv == APR_SUCCESS ? "" : "  FAILED");
+           (scratch_seconds() - before) * 1e3, rv == APR_SUCCESS ? "" : "  FAILED");
 }
 
 int main(int argc, char **argv)
@@ -149,6 +118,6 @@ int main(int argc, char **argv)
     ban.tags = tags_of("all", p);
     purge(s, "the tag that the others have", &ban, 0, p);
     apr_pool_destroy(p);
-    clear_root();
+    scratch_clear(root);
     return 0;
 }

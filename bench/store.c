@@ -8,7 +8,6 @@
  */
 #include <apr_general.h>
 #include <apr_strings.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,48 +16,18 @@
 #include <unistd.h>
 #include "devcache_shared.h"
 #include "devcache_store.h"
+#include "scratch.h"
 
 #define MB ((apr_uint64_t)1 << 20)
 
 static const char *root;
 
-static double seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void clear_root(void)
-{
-    DIR *dir = opendir(root);
-    struct dirent *de;
-
-    while (dir && (de = readdir(dir)) != NULL) {
-        if (de->d_name[0] != '.') {
-            unlinkat(dirfd(dir), de->d_name, 0);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-}
-
 static devcache_store_t *open_store(apr_uint64_t size, apr_uint64_t objects,
                                     apr_pool_t *p)
 {
     devcache_store_conf_t conf = {root, size, 0, objects};
-    devcache_store_t *s;
-    const char *error;
 
-    conf.uid = geteuid();
-    conf.gid = getegid();
-    if (devcache_store_open(&s, &conf, &error, p) != APR_SUCCESS) {
-        fprintf(stderr, "%s\n", error);
-        exit(1);
-    }
-    return s;
+    return scratch_open(&conf, p);
 }
 
 static devcache_slice_t key_of(unsigned i)
@@ -100,14 +69,14 @@ static double lookups(devcache_store_t *s, unsigned n, unsigned from, unsigned a
 
     apr_pool_create(&p, NULL);
     *pfound = 0;
-    began = seconds();
+    began = scratch_seconds();
     for (i = 0; i < n; i++) {
         x = x * 1664525u + 1013904223u;
         *pfound += devcache_store_lookup(s, key_of(from + (x >> 8) % among), mobile, NULL,
                                          &hit, p) == APR_SUCCESS;
         apr_pool_clear(p);
     }
-    began = seconds() - began;
+    began = scratch_seconds() - began;
     apr_pool_destroy(p);
     return began * 1e9 / n;
 }
@@ -134,7 +103,7 @@ static void bench_lookups(unsigned objects)
     printf("lookup, not there, among %7u: %6.0f ns\n", objects, ns);
     apr_pool_destroy(q);
     apr_pool_destroy(p);
-    clear_root();
+    scratch_clear(root);
 }
 
 static void bench_publish(void)
@@ -148,22 +117,22 @@ static void bench_publish(void)
     apr_pool_create(&p, NULL);
     apr_pool_create(&q, NULL);
     s = open_store(256 * MB, 0, p);
-    began = seconds();
+    began = scratch_seconds();
     for (i = 0; i < 15000; i++) {
         n += (unsigned)publish(s, i, 10240, q);
         apr_pool_clear(q);
     }
-    empty = (seconds() - began) * 1e9 / 15000;
+    empty = (scratch_seconds() - began) * 1e9 / 15000;
     for (; i < 30000; i++) {
         publish(s, i, 10240, q);
         apr_pool_clear(q);
     }
-    began = seconds();
+    began = scratch_seconds();
     for (; i < 60000; i++) {
         n += (unsigned)publish(s, i, 10240, q);
         apr_pool_clear(q);
     }
-    full = (seconds() - began) * 1e9 / 30000;
+    full = (scratch_seconds() - began) * 1e9 / 30000;
     devcache_store_stats(s, &st);
     printf(
         "publication of 10 KB into an empty store: %6.0f ns, into a full one: %6.0f ns\n"
@@ -171,7 +140,7 @@ static void bench_publish(void)
         empty, full, n, (unsigned long long)st.evicted, (unsigned long long)st.requeued);
     apr_pool_destroy(q);
     apr_pool_destroy(p);
-    clear_root();
+    scratch_clear(root);
 }
 
 static void show_index_size(void)
