@@ -76,7 +76,7 @@ static void ask_for_hints(request_rec *r, const devcache_server_t *server)
     }
 }
 
-static void show_dependence(request_rec *r)
+static void show_dependence(request_rec *r, devcache_exchange_t *x)
 {
     const devcache_server_t *server = devcache_conf_server(r->server);
     const devcache_dir_t *dir = devcache_conf_dir(r);
@@ -84,6 +84,7 @@ static void show_dependence(request_rec *r)
                     devcache_dir_vary_device(dir);
     const char *vary = show_vary(r, server, by_device);
 
+    x->vary_shown = vary;
     if (vary && names_hints(server, by_device, vary)) {
         ask_for_hints(r, server);
     }
@@ -242,7 +243,7 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (!x->answered_at) {
         x->answered_at = devcache_now();
     }
-    show_dependence(r);
+    show_dependence(r, x);
     devcache_tags_hide(r);
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */

@@ -55,6 +55,7 @@ typedef struct devcache_exchange_t {
     apr_time_t requested_at;    /* the origin was asked then */
     apr_time_t received_at;     /* its answer began then */
     apr_time_t answered_at;     /* ours began then; 0: not yet */
+    const char *vary_shown;     /* the Vary of our answer, each name once; NULL: none */
 
     /* The origin's answer as it came, before mod_headers: replayed through it on hits. */
     apr_table_t *origin_fields;

@@ -9,6 +9,7 @@
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
 #include "devcache_field.h"
+#include "devcache_head.h"
 #include "devcache_log.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
@@ -80,6 +81,9 @@ static void restore_fields(request_rec *r, const devcache_exchange_t *x)
     for (i = 0; i < all->nelts; i++) {
         const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
         apr_table_addn(r->headers_out, e->key, e->val);
+    }
+    if (r->proxyreq == PROXYREQ_NONE && apr_table_get(r->headers_out, "Date")) {
+        r->proxyreq = PROXYREQ_REVERSE; /* or httpd would put today's in its place */
     }
     ap_set_content_type(r, x->stored.content_type); /* NULL takes mod_mime's guess away */
     apr_table_setn(r->headers_out, "Age", apr_ltoa(r->pool, (long)apr_time_sec(x->age)));
@@ -198,6 +202,7 @@ static int serve_stored(request_rec *r, devcache_exchange_t *x)
         return rv;
     }
     drop_content_filters(r, 0);
+    devcache_head_take(r, x);
     devcache_request_step(r, x, DEVCACHE_PHASE_SERVED);
     if (x->outcome == DEVCACHE_OUTCOME_STALE) {
         /* The refresh comes after; the client is not to wait for it. */

@@ -95,6 +95,14 @@ int devcache_tags_read(const devcache_dir_t *dir, const apr_table_t *origin,
     return !tags.error;
 }
 
+static void hide(request_rec *r, const char *name)
+{
+    apr_table_unset(r->headers_out, name);
+    if (!apr_is_empty_table(r->err_headers_out)) {
+        apr_table_unset(r->err_headers_out, name);
+    }
+}
+
 void devcache_tags_hide(request_rec *r)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
@@ -108,14 +116,12 @@ void devcache_tags_hide(request_rec *r)
         const tag_header_t *h = &APR_ARRAY_IDX(headers, i, tag_header_t);
 
         if (!h->shown) {
-            apr_table_unset(r->headers_out, h->name);
-            apr_table_unset(r->err_headers_out, h->name);
+            hide(r, h->name);
         } else if (!has_tags(h)) {
             hide_control = 0;
         }
     }
     if (hide_control) {
-        apr_table_unset(r->headers_out, surrogate_control);
-        apr_table_unset(r->err_headers_out, surrogate_control);
+        hide(r, surrogate_control);
     }
 }

@@ -618,13 +618,12 @@ static const char *join_names(const outward_t *o, apr_pool_t *p)
     int i;
 
     for (i = 0; i < o->count; i++) {
-        len += o->names[i].len + 2;
+        len += o->names[i].len + 1;
     }
     at = out = apr_palloc(p, len + 1);
     for (i = 0; i < o->count; i++) {
         if (i) {
-            *at++ = ',';
-            *at++ = ' ';
+            *at++ = ','; /* as httpd writes it */
         }
         memcpy(at, o->names[i].data, o->names[i].len);
         at += o->names[i].len;

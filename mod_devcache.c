@@ -40,6 +40,7 @@
 #include "devcache_ban.h"
 #include "devcache_clock.h"
 #include "devcache_conf.h"
+#include "devcache_head.h"
 #include "devcache_lint.h"
 #include "devcache_log.h"
 #include "devcache_observe.h"
@@ -283,6 +284,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     int rv = OK;
 
     devcache_serve_init();
+    devcache_head_init();
     if (is_rehearsal()) {
         return OK;
     }
@@ -372,6 +374,7 @@ static void register_hooks(apr_pool_t *p)
                       APR_HOOK_MIDDLE);
     devcache_save_register();
     devcache_reply_register();
+    devcache_head_register();
     devcache_observe_register();
     devcache_background_register();
     devcache_backend_register();

@@ -293,7 +293,7 @@ static void test_canonical(apr_pool_t *p)
 
 static void test_outward(apr_pool_t *p)
 {
-#define HINTS "Sec-CH-UA-Mobile, Sec-CH-UA-Platform, Sec-CH-UA-Form-Factors"
+#define HINTS "Sec-CH-UA-Mobile,Sec-CH-UA-Platform,Sec-CH-UA-Form-Factors"
     static const struct {
         const devcache_vary_conf_t *conf;
         const char *vary;
@@ -302,14 +302,14 @@ static void test_outward(apr_pool_t *p)
     } t[] = {
         {&plain, NULL, 0, NULL},
         {&plain, "", 0, NULL},
-        {&plain, "Foo, bar\nFOO, baz", 0, "Foo, bar, baz"},
-        {&plain, "Foo", 1, "Foo, User-Agent, " HINTS},
-        {&plain, NULL, 1, "User-Agent, " HINTS},
+        {&plain, "Foo, bar\nFOO, baz", 0, "Foo,bar,baz"},
+        {&plain, "Foo", 1, "Foo,User-Agent," HINTS},
+        {&plain, NULL, 1, "User-Agent," HINTS},
         {&plain, "user-agent, sec-ch-ua-platform", 1,
-         "user-agent, sec-ch-ua-platform, Sec-CH-UA-Mobile, Sec-CH-UA-Form-Factors"},
-        {&plain, "x-device-type, Foo", 0, "Foo, User-Agent, " HINTS},
+         "user-agent,sec-ch-ua-platform,Sec-CH-UA-Mobile,Sec-CH-UA-Form-Factors"},
+        {&plain, "x-device-type, Foo", 0, "Foo,User-Agent," HINTS},
         {&exact, "X-Device-Type", 1, "User-Agent"},
-        {&cookie, "Foo, X-Device-Type", 1, "Foo, X-Device-Type, User-Agent, Cookie"},
+        {&cookie, "Foo, X-Device-Type", 1, "Foo,X-Device-Type,User-Agent,Cookie"},
         {&plain, "Foo, *", 1, "*"},
     };
     apr_table_t *hostile = apr_table_make(p, 1);
