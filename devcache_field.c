@@ -22,6 +22,9 @@ const char *devcache_field_line(const apr_table_t *headers, const char *name, in
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
     char first = devcache_field_lower_char(*name);
 
+    if (*index == 0 && !apr_table_get(headers, name)) {
+        return NULL; /* mostly so, and a table knows it by a few compares */
+    }
     while (*index < lines->nelts) {
         const apr_table_entry_t *line = &e[(*index)++];
         if (devcache_field_lower_char(*line->key) == first &&
@@ -35,10 +38,8 @@ const char *devcache_field_line(const apr_table_t *headers, const char *name, in
 const char *devcache_field_combined(const apr_table_t *headers, const char *name,
                                     apr_pool_t *p)
 {
-    /* RFC 9113 section 8.2.3: the one field whose lines are not joined by a comma. */
-    const char *joint = strcasecmp(name, "Cookie") == 0 ? "; " : ", ";
     apr_array_header_t *lines;
-    const char *first, *line;
+    const char *first, *line, *joint;
     int index = 0;
 
     first = devcache_field_line(headers, name, &index);
@@ -46,6 +47,8 @@ const char *devcache_field_combined(const apr_table_t *headers, const char *name
     if (!line) {
         return first;
     }
+    /* RFC 9113 section 8.2.3: the one field whose lines are not joined by a comma. */
+    joint = strcasecmp(name, "Cookie") == 0 ? "; " : ", ";
     lines = apr_array_make(p, 8, sizeof(const char *));
     APR_ARRAY_PUSH(lines, const char *) = first;
     for (; line; line = devcache_field_line(headers, name, &index)) {
