@@ -319,10 +319,10 @@ static const devcache_owner_t *self(void)
     return &me;
 }
 
-static void own(slot_t *s, apr_uint64_t ticket)
+static void own(slot_t *s, const devcache_owner_t *me, apr_uint64_t ticket)
 {
-    s->owner_pid = self()->pid;
-    s->owner_start = self()->start;
+    s->owner_pid = me->pid;
+    s->owner_start = me->start;
     s->ticket = ticket;
     __atomic_store_n(&s->written, 0, __ATOMIC_RELAXED);
 }
@@ -356,7 +356,8 @@ static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
            !(only_own && kill((pid_t)s->owner_pid, 0) != 0 && errno == ESRCH);
 }
 
-static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
+static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket,
+                                const devcache_owner_t *me, apr_pool_t *p)
 {
     int i = find_free(), waited;
     apr_uint64_t word;
@@ -371,7 +372,7 @@ static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t
     store_first(s, word);
     waited = (apr_uint32_t)__atomic_exchange_n(
                  &s->followers, word & ~(apr_uint64_t)0xffffffffu, __ATOMIC_SEQ_CST) != 0;
-    own(s, ticket);
+    own(s, me, ticket);
     set_id(2 * (unsigned)i, id);
     if (waited) {
         wake_all(s); /* who still waits for the one before it */
@@ -384,10 +385,15 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
                                             apr_pool_t *p)
 {
     devcache_flight_t *f = NULL;
+    const devcache_owner_t *me;
     int i;
 
     *pf = NULL;
-    if (!table || !lock()) {
+    if (!table) {
+        return DEVCACHE_FLIGHT_ALONE;
+    }
+    me = self(); /* a system call: not under the lock */
+    if (!lock()) {
         return DEVCACHE_FLIGHT_ALONE;
     }
     id += id == 0;
@@ -397,7 +403,7 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
         i = -1;
     }
     if (i < 0) {
-        f = begin(id, ticket, p);
+        f = begin(id, ticket, me, p);
     } else if (!only_own) {
         change_followers(&table->slots[i], load_word(&table->slots[i]), 1);
         f = handle(&table->slots[i], DEVCACHE_FLIGHT_FOLLOWER, p);
@@ -612,6 +618,7 @@ apr_status_t devcache_flight_head(devcache_flight_t *f,
 int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t *view,
                               apr_uint64_t ticket)
 {
+    const devcache_owner_t *me = self();
     slot_t *s = f->slot;
     apr_uint64_t word;
     int taken = 0;
@@ -625,7 +632,7 @@ int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t
         f->word = make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING,
                             0);
         store_first(s, f->word);
-        own(s, ticket);
+        own(s, me, ticket);
         set_id(2 * (unsigned)(s - table->slots) + 1, 0);
         change_followers(s, word, -1);
         f->role = DEVCACHE_FLIGHT_OWNER;
