@@ -45,6 +45,7 @@ struct devcache_fill_t {
     apr_status_t failed;       /* why it ended, for later calls */
 
     char *memory;        /* malloc()ed; NULL once in a file that is not shared */
+    int lent;            /* memory is used elsewhere, until the pool's end */
     apr_size_t capacity; /* of memory */
     apr_uint64_t len;    /* body bytes so far */
 
@@ -64,13 +65,20 @@ static void forget_file(devcache_fill_t *f)
     f->reserved = 0;
 }
 
+static void forget_memory(devcache_fill_t *f)
+{
+    if (!f->lent) {
+        free(f->memory);
+        f->memory = NULL;
+    }
+}
+
+/* What is in memory stays: a client may still be owed it. */
 static void let_go(devcache_fill_t *f)
 {
     if (f->file.serial) {
         forget_file(f);
     }
-    free(f->memory);
-    f->memory = NULL;
     f->ended = 1;
 }
 
@@ -81,6 +89,8 @@ static apr_status_t end_with_pool(void *data)
     if (!f->ended) {
         let_go(f);
     }
+    f->lent = 0;
+    forget_memory(f);
     return APR_SUCCESS;
 }
 
@@ -117,6 +127,9 @@ void devcache_store_fill_abort(devcache_fill_t *f)
     if (f && !f->ended) {
         fail(f, APR_EGENERAL);
     }
+    if (f) {
+        forget_memory(f);
+    }
 }
 
 /* ---- body bytes ----------------------------------------------------------- */
@@ -145,12 +158,6 @@ static apr_status_t reserve(devcache_fill_t *f, apr_uint64_t len, int known)
         f->reserved = want;
     }
     return rv;
-}
-
-static void forget_memory(devcache_fill_t *f)
-{
-    free(f->memory);
-    f->memory = NULL;
 }
 
 /* A file of its own, with what is in memory. On error it is as if nothing had been. */
@@ -239,7 +246,9 @@ apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
         if (f->file.serial == 0) {
             rv = spill(f, total, expect > 0);
         }
-        forget_memory(f);
+        if (rv == APR_SUCCESS) {
+            forget_memory(f);
+        }
     }
     if (rv == APR_SUCCESS && len > 0 && f->file.serial) {
         rv = write_to_file(f, data, len);
@@ -278,15 +287,33 @@ apr_status_t devcache_store_fill_read(devcache_fill_t *f, apr_uint64_t offset, c
 {
     ssize_t n;
 
-    if (f->ended || offset + len > f->len) {
+    if (offset + len > f->len) {
         return APR_EGENERAL;
     }
     if (f->memory) {
         memcpy(buf, f->memory + offset, len);
         return APR_SUCCESS;
     }
+    if (f->ended) {
+        return APR_EGENERAL;
+    }
     n = pread(f->fd, buf, len, (off_t)(DEVCACHE_FILE_HEADER + offset));
     return n == (ssize_t)len ? APR_SUCCESS : n < 0 ? errno : APR_EOF;
+}
+
+int devcache_store_fill_in_memory(const devcache_fill_t *f)
+{
+    return f->memory || f->len == 0;
+}
+
+const char *devcache_store_fill_lend(devcache_fill_t *f, apr_uint64_t offset,
+                                     apr_size_t len)
+{
+    if (!f->memory || offset + len > f->len) {
+        return NULL;
+    }
+    f->lent = 1;
+    return f->memory + offset;
 }
 
 /* ---- publishing ----------------------------------------------------------- */
@@ -408,6 +435,7 @@ static apr_status_t conclude(devcache_fill_t *f, apr_status_t rv,
 {
     devcache_shared_t *sh = &f->s->sh;
 
+    forget_memory(f);
     if (rv == APR_SUCCESS) {
         devcache_shared_count(sh, success, 1);
         fail(f, APR_EGENERAL); /* nothing more may be done with it */

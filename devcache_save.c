@@ -480,6 +480,14 @@ static apr_status_t save_bucket(request_rec *r, devcache_exchange_t *x, apr_buck
     return rv;
 }
 
+/* A body whose end is near goes to the client as a whole, in one system call: whoever has
+ * to wait for the rest of it says so by a flush bucket. */
+static int is_short(const devcache_exchange_t *x)
+{
+    return x->expect >= 0 && x->expect <= HELD_MAX &&
+           devcache_store_fill_in_memory(x->fill);
+}
+
 /* Give a brigade to the store and on to the client: what has been read goes on before
  * anything is waited for, and before it becomes much. */
 static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
@@ -518,7 +526,11 @@ static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
     if (!x->saving) {
         return devcache_tee_finish(f, x, bb);
     }
-    rv = rv == APR_SUCCESS ? devcache_tee_pass(f, x, 0) : rv;
+    if (rv == APR_SUCCESS && is_short(x)) {
+        devcache_tee_hold(x);
+    } else if (rv == APR_SUCCESS) {
+        rv = devcache_tee_pass(f, x, 0);
+    }
     devcache_collapse_flow(x, 0);
     return rv;
 }

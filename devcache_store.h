@@ -166,9 +166,22 @@ apr_status_t devcache_store_open_shared(devcache_store_t *s, const apr_uint64_t 
                                         apr_file_t **pfile, apr_off_t *poffset,
                                         apr_pool_t *p);
 
-/** Read back @a len bytes of what was written, from @a offset on. */
+/**
+ * Read back @a len bytes of what was written, from @a offset on. What is in memory can be
+ * had until the fill is published or aborted, even if a write has failed meanwhile.
+ */
 apr_status_t devcache_store_fill_read(devcache_fill_t *f, apr_uint64_t offset, char *buf,
                                       apr_size_t len);
+
+/** Is all that was written in memory (and maybe in a shared file as well)? */
+int devcache_store_fill_in_memory(const devcache_fill_t *f);
+
+/**
+ * As fill_read without copying, of what is in memory: NULL if it is not. It stays where
+ * they are until the fill's pool is cleared; nothing more may be written.
+ */
+const char *devcache_store_fill_lend(devcache_fill_t *f, apr_uint64_t offset,
+                                     apr_size_t len);
 
 typedef struct devcache_publish_t {
     const char *spec;         /* variant spec, opaque text; "" matches every request */

@@ -4,11 +4,16 @@
  *     origin --> fill (x->written) ......... x->sent --> client
  *                   \_ followers read here      \_ what lies between is in the fill
  *
- * The client gets bytes straight from the origin's brigade while it keeps up. If its
- * connection has no room for them they are dropped there, being in the fill already, and
- * are read back from it when there is room. When the response is complete, or the fill
- * ends early, the rest comes out of the fill before that goes, and is sent as httpd sends
- * anything; by then nobody waits for this client any more.
+ * A short body whose length is known is kept back until it is whole, or until whoever
+ * sends it has to wait and flushes: one system call instead of two or three, from where
+ * the fill has it. If the origin breaks off before anything went out, the client gets a
+ * 502 rather than half a page.
+ *
+ * Of others the client gets bytes straight from the origin's brigade while it keeps up.
+ * If its connection has no room for them they are dropped there, being in the fill
+ * already, and are read back from it when there is room. When the response is complete,
+ * or the fill ends early, the rest comes out of the fill before that goes, and is sent as
+ * httpd sends anything; by then nobody waits for this client any more.
  *
  * How much room there is the kernel says: half of the socket's buffer (it counts its own
  * overhead in), less what has not been acknowledged. An HTTP/2 stream has no socket: it
@@ -37,8 +42,7 @@
 #define STREAM_AHEAD 49152 /* within mod_http2's default buffer for a stream */
 #define LEAST 4096         /* less room than that is none */
 #define IN_MEMORY                                                                        \
-    (256 << 10)                /* a rest up to this is copied, a longer one stays a file \
-                                */
+    (256 << 10) /* a rest up to this is sent from memory, else from a file */
 #define UNLIMITED APR_SIZE_MAX /* room of who may be waited for */
 
 static apr_size_t room_in_socket(conn_rec *c)
@@ -192,6 +196,25 @@ apr_status_t devcache_tee_pass(ap_filter_t *f, devcache_exchange_t *x, int flush
     return catch_up(f, x);
 }
 
+void devcache_tee_hold(devcache_exchange_t *x)
+{
+    drop_data(x->held);
+}
+
+/* A short rest is sent from where it lies. */
+static apr_status_t rest_from_memory(devcache_exchange_t *x, apr_bucket_brigade *bb,
+                                     apr_size_t len, apr_pool_t *p)
+{
+    apr_uint64_t from = (apr_uint64_t)x->sent;
+    const char *data = devcache_store_fill_lend(x->fill, from, len);
+
+    if (!data) {
+        return read_back(x, bb, from, len);
+    }
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(data, len, p, bb->bucket_alloc));
+    return APR_SUCCESS;
+}
+
 /* A long rest stays in the fill's file, which outlives its name. */
 static apr_status_t rest_as_file(request_rec *r, devcache_exchange_t *x,
                                  apr_bucket_brigade *bb, apr_int64_t len)
@@ -231,7 +254,7 @@ void devcache_tee_settle(request_rec *r, devcache_exchange_t *x)
     }
     rest = apr_brigade_create(r->pool, x->held->bucket_alloc);
     if (gap <= IN_MEMORY) {
-        rv = read_back(x, rest, (apr_uint64_t)x->sent, (apr_size_t)gap);
+        rv = rest_from_memory(x, rest, (apr_size_t)gap, r->pool);
     } else {
         rv = rest_as_file(r, x, rest, gap);
     }

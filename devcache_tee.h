@@ -21,6 +21,12 @@
 apr_status_t devcache_tee_pass(ap_filter_t *f, devcache_exchange_t *x, int flush);
 
 /**
+ * Keep back what x->held has, as the rest is near: it goes out with that, and when there
+ * is something to flush. x->held is empty then.
+ */
+void devcache_tee_hold(devcache_exchange_t *x);
+
+/**
  * Before the fill ends: put what the client still lacks into x->held, in front of what is
  * there. What cannot be had leaves x->torn set.
  */

@@ -135,7 +135,8 @@ for my $kind (sort keys %framing) {
         my $path = "/cut/$lacking" . ($kind eq 'chunked');
         $res = fetched("$kind, $lacking bytes lacking", $path,
             [@answer, ':cut' => $total - $lacking]);
-        ok !$res->{complete}, 'the client sees it';
+        ok !$res->{complete} || $res->{status} == 502 && $res->{body} !~ /xx/,
+            'the client sees it: cut as well, or an error if nothing had gone out yet';
         $res = fetched('was not stored', $path, \@answer);
         ok $res->{complete}, 'the next one is whole';
         is length cached('and stored', $path)->{body}, 20000, 'whole';

@@ -228,7 +228,7 @@ for my $case (['private' => { 'Cache-Control' => 'private' }],
     $_->head for @rest;     # they have it before any of the body
     for my $part (qw(dr ip ed)) {
         $fetch->send($part);
-        like $_->body_of(length $part), qr/\Adr/, 'drip' for @rest;
+        like $_->body_of(length $part), qr/\Adr/, 'drip' for $own, @rest;
     }
     $fetch->end;
     is bodies($own, @rest, $t->send_req('/drip')), 'dripped,dripped,dripped,dripped' =~ s/ped/ed/gr,

@@ -172,6 +172,50 @@ static void test_fill_ends(void)
     fixture_close(&f);
 }
 
+/* What a client is still owed of a body in memory, whatever becomes of the fill. */
+static void test_lend(void)
+{
+    fixture_t f;
+    fixture_put_t put = {"lend", "", "", 0, 0, SEC(5)};
+    devcache_publish_t what = fixture_what(&put);
+    static char data[64 * KB], back[KB];
+    apr_uint64_t where[2];
+    devcache_fill_t *fill;
+    const char *lent;
+    apr_pool_t *p;
+
+    memset(data, 'd', sizeof(data));
+    fixture_new_root();
+    f = fixture_open(8 * MB, 0, 0);
+    apr_pool_create_unmanaged(&p);
+    fill = devcache_store_fill_begin(f.s, devcache_slice_str("lend"), p);
+    ok(devcache_store_fill_in_memory(fill), "nothing is in memory");
+    devcache_store_fill_write(fill, data, 500, KB);
+    ok(!devcache_store_fill_lend(fill, 1, 500), "not more is lent than there is");
+    devcache_store_fill_write(fill, data, KB - 500, KB);
+    lent = devcache_store_fill_lend(fill, 1, KB - 1);
+    is_int(devcache_store_fill_publish(fill, &what), APR_SUCCESS, "published");
+    ok(lent && memcmp(lent, data, KB - 1) == 0, "what was lent outlives that");
+    fill = devcache_store_fill_begin(f.s, devcache_slice_str("lend"), p);
+    is_int(devcache_store_fill_write(fill, data, sizeof(data), -1), 0, "a long body");
+    ok(!devcache_store_fill_in_memory(fill) && !devcache_store_fill_lend(fill, 0, 1),
+       "is not in memory");
+    fill = devcache_store_fill_begin(f.s, devcache_slice_str("lend"), p);
+    devcache_store_fill_write(fill, data, KB, 2 * KB);
+    is_int(devcache_store_fill_share(fill, where), APR_SUCCESS, "a shared one");
+    setenv("DEVCACHE_FAULT", "write-short:1", 1);
+    is_int(devcache_store_fill_write(fill, data, KB, 2 * KB), EIO,
+           "meets a failing disk");
+    unsetenv("DEVCACHE_FAULT");
+    is_int(devcache_store_fill_read(fill, 0, back, KB), APR_SUCCESS,
+           "what was written before can be read back");
+    ok(memcmp(back, data, KB) == 0, "unchanged");
+    devcache_store_fill_abort(fill);
+    ok(devcache_store_fill_read(fill, 0, back, KB) != APR_SUCCESS, "until it is aborted");
+    apr_pool_destroy(p);
+    fixture_close(&f);
+}
+
 static void test_large(void)
 {
     fixture_t f;
@@ -561,6 +605,7 @@ int main(void)
     test_specs();
     test_removal();
     test_fill_ends();
+    test_lend();
     test_large();
     test_refresh();
     test_left_in_place();
