@@ -313,7 +313,33 @@ static devcache_slice_t key_values(request_rec *r, const apr_array_header_t *nam
     return join(values, names->nelts, r->pool);
 }
 
-enum { HANDLER, FILE_NAME, PATH_INFO, ARGS, VIRTUAL_HOST, ODD_HOST, KEY_VALUES, PARTS };
+enum {
+    HANDLER,
+    FILE_NAME,
+    PATH_INFO,
+    ARGS,
+    VIRTUAL_HOST,
+    ODD_HOST,
+    KEY_VALUES,
+    SPELLING, /* the last one: not there at all where it says nothing */
+    PARTS
+};
+
+/* The path as the client wrote it, where that is not how the key has it ("//", "%70",
+ * "/x/.."). Scripts and applications are given it (REQUEST_URI), and may answer for
+ * another page than the one that httpd found. A backend by HTTP sees what is in the file
+ * name. */
+static devcache_slice_t odd_spelling(const request_rec *r, const char *path,
+                                     const char *target)
+{
+    apr_size_t len = strcspn(r->unparsed_uri ? r->unparsed_uri : "", "?");
+
+    if ((len == strlen(path) && !memcmp(r->unparsed_uri, path, len)) ||
+        !strncmp(target, "proxy:http", 10) || !strncmp(target, "proxy:h2", 8)) {
+        return devcache_slice(NULL, 0);
+    }
+    return devcache_slice(r->unparsed_uri, len);
+}
 
 /* The handler and the file or URL that it will ask for, after rewriting: two requests
  * with one URL but different targets (a RewriteCond on a cookie, say) are never one
@@ -335,7 +361,8 @@ static void rewritten(request_rec *r, const devcache_query_t *rule, devcache_sli
     }
 }
 
-devcache_slice_t devcache_request_target(request_rec *r, const devcache_query_t *rule)
+devcache_slice_t devcache_request_target(request_rec *r, const char *path,
+                                         const devcache_query_t *rule)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
     devcache_slice_t parts[PARTS] = {{NULL, 0}};
@@ -350,7 +377,9 @@ devcache_slice_t devcache_request_target(request_rec *r, const devcache_query_t 
     parts[VIRTUAL_HOST] = devcache_conf_server(r->server)->identity;
     parts[ODD_HOST] = devcache_slice_str(odd_host(r));
     parts[KEY_VALUES] = key_values(r, devcache_dir_key_headers(dir));
-    return join(parts, PARTS, r->pool);
+    parts[SPELLING] = odd_spelling(r, path,
+                                   parts[FILE_NAME].data ? parts[FILE_NAME].data : "");
+    return join(parts, parts[SPELLING].data ? PARTS : SPELLING, r->pool);
 }
 
 static int has_body(request_rec *r)
@@ -389,7 +418,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
     }
     x->fields = r->headers_in;
-    x->target = devcache_request_target(r, rule);
+    x->target = devcache_request_target(r, x->path, rule);
     return 1;
 }
 

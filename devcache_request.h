@@ -113,8 +113,10 @@ void devcache_request_child_init(apr_pool_t *pchild);
  */
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x);
 
-/** What the origin is asked for in @a r: a part of every variant. */
-devcache_slice_t devcache_request_target(request_rec *r, const devcache_query_t *rule);
+/** What the origin is asked for in @a r: a part of every variant. @a path: as in the key.
+ */
+devcache_slice_t devcache_request_target(request_rec *r, const char *path,
+                                         const devcache_query_t *rule);
 
 /** The key of another URL of the same site, for invalidation. */
 devcache_slice_t devcache_request_key_of(request_rec *r, const devcache_query_t *rule,

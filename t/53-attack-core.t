@@ -1,0 +1,70 @@
+# t/53-attack-core.t. Attacks on the core, each as somebody outside would try it: another spelling of
+# a URL where the application sees the spelling; memory and descriptors of a connection that is kept.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::More;
+use DevCache::Test;
+
+sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
+    : 'none' }
+
+# --- spellings ------------------------------------------------------------------------------
+
+# A content system sees the URL as the client has written it (REQUEST_URI), whatever httpd has made of it
+# to find the script: what it says to /x/../page or //page is not the page.
+my $t = DevCache::Test->start(<<'CONF', modules => [qw(dir mime rewrite cgid)]);
+DocumentRoot "@DIR@/htdocs"
+ScriptSock "@DIR@/cgisock"
+DirectoryIndex index.cgi
+TypesConfig /dev/null
+DevCacheVaryDevice Off
+<Directory "@DIR@/htdocs">
+    Require all granted
+    Options ExecCGI FollowSymLinks
+    AllowOverride All
+    AddHandler cgi-script .cgi
+</Directory>
+<Location "/">
+    DevCache On
+    DevCacheStatusHeader On
+</Location>
+<Location "/quick/">
+    DevCacheQuick On
+</Location>
+ProxyPass /quick/raw/ @ORIGIN@/ nocanon
+CONF
+mkdir $t->dir . '/htdocs/cms' or die;
+$t->write_file('htdocs/cms/.htaccess', <<'HTACCESS');
+RewriteEngine On
+RewriteCond %{REQUEST_FILENAME} !-f
+RewriteRule . /cms/index.cgi [L]
+HTACCESS
+chmod 0755, $t->write_file('htdocs/cms/index.cgi', <<'SCRIPT') or die;
+#!/bin/sh
+echo "Content-Type: text/plain"
+echo "Cache-Control: max-age=600"
+echo
+echo "asked for $REQUEST_URI"
+SCRIPT
+for my $odd ('/cms//page', '//cms/page', '/cms/x/../page', '/cms/%70age', '/cms/./page') {
+    is $t->get($odd)->{body}, "asked for $odd\n", "$odd is what the script sees";
+    my $res = $t->get('/cms/page');
+    is $res->{body}, "asked for /cms/page\n", '… and is not given to who asks for the page';
+}
+is status_of($t->get('/cms/page')), 'hit', 'which is stored';
+is status_of($t->get('/cms/%70age')), 'hit', 'and so is the other';
+is $t->get('/cms/caf%C3%A9')->{body}, "asked for /cms/caf%C3%A9\n", 'what has to be encoded';
+is status_of($t->get('/cms/caf%C3%A9')), 'hit', '… is stored like any other';
+
+# A quick hit knows no file name, and a backend may be told the spelling as well.
+my $auto = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=600' }, $_[0]{target}) });
+for my $odd ('/x/../page', '/%70age') {
+    is $t->get("/quick/raw$odd")->{body}, $odd, "$odd is what the backend sees";
+    is $t->get('/quick/raw/page')->{body}, '/page', '… and is not given to who asks for the page';
+}
+is status_of($t->get('/quick/raw/page')), 'hit', 'which is stored';
+
+$t->finish;
+done_testing;
