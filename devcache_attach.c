@@ -16,7 +16,7 @@
  *
  *     index good    slots whose file is not there any more, or not what it should be, and
  *                   unfinished fills are freed; files that no slot knows are deleted
- *     index bad     a new one; the newest files that fit get slots, the others are
+ *     index bad     a new one; the files written last that fit get slots, the others are
  *                   deleted; what they contain is found by devcache_rebuild.c
  */
 #include "devcache_store_int.h"
@@ -60,17 +60,22 @@ typedef struct found_t {
     devcache_file_t file;
     apr_uint64_t counts; /* bytes against the bound */
     apr_uint64_t len;    /* of the file */
+    apr_time_t written;  /* to it, the last time */
 } found_t;
 
 /* Is it a whole file of ours? */
 static int inspect(devcache_store_t *s, found_t *f)
 {
     devcache_file_header_t header;
+    struct stat st;
     int fd;
 
     if (devcache_segment_open(s, &f->file, &fd, &header, &f->len) != APR_SUCCESS) {
         return 0;
     }
+    f->written = fstat(fd, &st) == 0
+                     ? apr_time_from_sec(st.st_mtim.tv_sec) + st.st_mtim.tv_nsec / 1000
+                     : 0;
     close(fd);
     if (f->file.kind == DEVCACHE_FILE_SEGMENT) {
         f->counts = f->len > header.len ? f->len : header.len;
@@ -156,7 +161,29 @@ static void settle_slots(devcache_store_t *s, apr_array_header_t *list)
     devcache_slot_repair(sh);
 }
 
-/* The newest files of one kind that fit get slots, the others are deleted. */
+static int by_last_write(const void *a, const void *b)
+{
+    const found_t *x = a, *y = b;
+
+    return x->written != y->written ? (x->written < y->written ? -1 : 1)
+                                    : by_serial(a, b);
+}
+
+/* A segment that does not fit may tell of removals, of what was requested before it was
+ * written to the last time. In whole seconds, as files' times are a little late. */
+static void leave_out(devcache_store_t *s, const found_t *found)
+{
+    apr_uint32_t until = (apr_uint32_t)apr_time_sec(found->written) + 1;
+
+    if (found->file.kind == DEVCACHE_FILE_SEGMENT && found->len > DEVCACHE_FILE_HEADER &&
+        until > s->sh.head->rebuild_from) {
+        s->sh.head->rebuild_from = until;
+    }
+    devcache_segment_unlink(s, &found->file);
+}
+
+/* The files of one kind that were written to last and fit get slots, the others are
+ * deleted. */
 static unsigned adopt_kind(devcache_store_t *s, apr_array_header_t *list,
                            devcache_file_kind_t kind)
 {
@@ -174,7 +201,7 @@ static unsigned adopt_kind(devcache_store_t *s, apr_array_header_t *list,
         if (found->len <= DEVCACHE_FILE_HEADER || /* a spare */
             sh->head->used + found->counts + keep > sh->g.size ||
             devcache_slot_adopt(sh, found->counts, &found->file) != APR_SUCCESS) {
-            devcache_segment_unlink(s, &found->file);
+            leave_out(s, found);
         } else {
             adopted++;
         }
@@ -182,12 +209,16 @@ static unsigned adopt_kind(devcache_store_t *s, apr_array_header_t *list,
     return adopted;
 }
 
-/* Segments come first: a body is nothing without the record that names it. */
+/* Segments come first: a body is nothing without the record that names it. The head of
+ * the main queue can be the oldest file and has the latest removals, so age is not told
+ * by serials. */
 static void adopt_files(devcache_store_t *s, apr_array_header_t *list)
 {
     devcache_shared_head_t *h = s->sh.head;
-    unsigned segments = adopt_kind(s, list, DEVCACHE_FILE_SEGMENT);
+    unsigned segments;
 
+    qsort(list->elts, (apr_size_t)list->nelts, sizeof(found_t), by_last_write);
+    segments = adopt_kind(s, list, DEVCACHE_FILE_SEGMENT);
     adopt_kind(s, list, DEVCACHE_FILE_BODY);
     h->rebuild_below = h->next_serial;
     h->rebuild_total = segments;

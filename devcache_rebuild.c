@@ -21,6 +21,7 @@
 #include "devcache_rebuild.h"
 
 #include <apr_errno.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@
 #include "devcache_sweep.h"
 
 #define PASSES 3
+#define SHORTAGE_PAUSE 100000 /* microseconds, before it is tried again */
 
 typedef struct grave_t {
     apr_uint64_t key_hash;
@@ -70,6 +72,21 @@ static int by_serial(const void *a, const void *b)
     const devcache_file_t *x = a, *y = b;
 
     return x->serial < y->serial ? -1 : x->serial > y->serial;
+}
+
+/* Descriptors and memory may be short for a while, as when a busy server starts: that is
+ * waited for, so that nothing is taken for absent that is not. */
+static apr_status_t walk_begin(const rebuild_t *rb, const devcache_file_t *file,
+                               devcache_walk_t *walk)
+{
+    apr_status_t rv;
+
+    while (((rv = devcache_segment_walk_begin(rb->s, file, walk)) == EMFILE ||
+            rv == ENFILE || rv == APR_ENOMEM) &&
+           !stopping(rb->s)) {
+        apr_sleep(SHORTAGE_PAUSE);
+    }
+    return rv;
 }
 
 /* ---- step 2: tombstones --------------------------------------------------- */
@@ -115,9 +132,10 @@ static int collect_graves_of(rebuild_t *rb, const devcache_file_t *file)
     devcache_record_t rec;
     devcache_walk_t walk;
     int fine = 1;
+    apr_status_t rv = walk_begin(rb, file, &walk);
 
-    if (devcache_segment_walk_begin(rb->s, file, &walk) != APR_SUCCESS) {
-        return 1;
+    if (rv != APR_SUCCESS) { /* gone or damaged; else it may still tell of removals */
+        return rv == APR_NOTFOUND || rv == APR_EGENERAL;
     }
     while (fine && !stopping(rb->s) && devcache_segment_walk_next(&walk, &rec)) {
         if (rec.kind == DEVCACHE_RECORD_TOMBSTONE) {
@@ -161,8 +179,9 @@ static int is_buried(const rebuild_t *rb, apr_uint64_t key_hash, apr_time_t requ
             high = mid;
         }
     }
-    return low < rb->n_graves && rb->graves[low].key_hash == key_hash &&
-           requested_at <= rb->graves[low].until;
+    return apr_time_sec(requested_at) <= rb->s->sh.head->rebuild_from ||
+           (low < rb->n_graves && rb->graves[low].key_hash == key_hash &&
+            requested_at <= rb->graves[low].until);
 }
 
 /* ---- step 3: objects ------------------------------------------------------ */
@@ -239,7 +258,7 @@ static void put_objects_of(rebuild_t *rb, const devcache_file_t *file)
     devcache_record_t rec;
     devcache_walk_t walk;
 
-    if (devcache_segment_walk_begin(rb->s, file, &walk) != APR_SUCCESS) {
+    if (walk_begin(rb, file, &walk) != APR_SUCCESS) {
         return;
     }
     while (!stopping(rb->s) && devcache_segment_walk_next(&walk, &rec)) {

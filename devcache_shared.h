@@ -156,10 +156,11 @@ typedef struct devcache_shared_head_t {
     apr_uint32_t spec_text_used;         /* intern */
     apr_uint32_t write_trouble; /* 1: the latest write failed, and it was logged */
 
-    apr_uint32_t rebuild_due;  /* 1 until a rebuild has ended */
-    apr_uint32_t disk_low;     /* 1: less than min_free is left, and it was logged */
-    apr_uint32_t read_trouble; /* 1: files cannot be read, and it was logged */
-    apr_uint32_t reserved;
+    apr_uint32_t rebuild_due;   /* 1 until a rebuild has ended */
+    apr_uint32_t disk_low;      /* 1: less than min_free is left, and it was logged */
+    apr_uint32_t read_trouble;  /* 1: files cannot be read, and it was logged */
+    apr_uint32_t rebuild_from;  /* seconds; what was requested until then may have been
+                                 * removed by a segment that was left out, and stays out */
     apr_uint64_t rebuild_below; /* segments with lower serials are to be read */
     apr_uint64_t rebuild_done;  /* segments */
     apr_uint64_t rebuild_total;

@@ -1,4 +1,5 @@
 /* The store over what it finds on disk: warm starts, lost indexes, damage, traps. */
+#include <sys/resource.h>
 #include "devcache_ghost.h"
 #include "store_fixture.h"
 
@@ -162,6 +163,91 @@ static void test_tombstones_outlive(void)
         back += fixture_get(&f, key, NULL) != FIXTURE_MISS;
     }
     is_int(back, 0, "no removed object comes back");
+    fixture_close(&f);
+}
+
+/* Puts @a n objects of @a at, and removes them at once if @a remove. */
+static void put_many(fixture_t *f, char kind, int n, apr_time_t at, int remove)
+{
+    char key[16];
+    int i;
+
+    for (i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "%c%d", kind, i);
+        fixture_put_simple(f, key, 1, 2000, at);
+        if (remove) {
+            devcache_store_remove(f->s, devcache_slice_str(key), at + SEC(1), NULL);
+        }
+    }
+}
+
+static int count(fixture_t *f, char kind, int n)
+{
+    char key[16];
+    int i, found = 0;
+
+    for (i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "%c%d", kind, i);
+        found += fixture_get(f, key, NULL) != FIXTURE_MISS;
+    }
+    return found;
+}
+
+/* The main queue's head, in which removals are written down, is the oldest file of a full
+ * store, and what they are about is in the newest. Then the index is lost, and not all
+ * files fit; into @a size in the end only those that were written after the last removal.
+ */
+static void test_tombstones_left_out(apr_uint64_t size, int more)
+{
+    apr_time_t now = apr_time_now();
+    fixture_t f;
+
+    fixture_new_root();
+    f = fixture_open(4 * MB, SEGMENT, 50000);
+    put_many(&f, 'f', 1, now, 1);
+    put_many(&f, 'p', 4000, now + SEC(100), 0);
+    put_many(&f, 't', 50, now, 1);
+    put_many(&f, 'q', more, now + SEC(100), 0);
+    fixture_close(&f);
+    delete_index();
+    f = fixture_open(size, SEGMENT, 50000);
+    fixture_rebuild(&f);
+    is_int(count(&f, 't', 50), 0, "not all files fit: no removed object comes back");
+    ok(count(&f, 'p', 4000) + count(&f, 'q', more) > 100, "others do");
+    fixture_close(&f);
+}
+
+/* No descriptor is free when the rebuild begins: it must neither take removals for absent
+ * nor objects. */
+static void test_rebuild_without_descriptors(void)
+{
+    struct rlimit limit, none;
+    apr_pool_t *child;
+    fixture_t f;
+    int i;
+
+    fixture_new_root();
+    f = fixture_open(4 * MB, SEGMENT, 50000);
+    put_many(&f, 'p', 100, SEC(10), 0);
+    fixture_close(&f);
+    delete_index();
+    f = fixture_open(4 * MB, SEGMENT, 50000);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none = limit;
+    none.rlim_cur = 3;
+    fixture_logged[8] = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+    apr_pool_create_unmanaged(&child);
+    devcache_store_child_init(f.s, 0, child);
+    for (i = 0; i < 1000 && fixture_logged[8] == 0; i++) {
+        apr_sleep(10000);
+    }
+    ok(fixture_logged[8] > 0, "it says that files cannot be read");
+    setrlimit(RLIMIT_NOFILE, &limit);
+    pthread_join(f.s->rebuilder, NULL);
+    f.s->rebuilding = 0;
+    apr_pool_destroy(child);
+    is_int(count(&f, 'p', 100), 100, "descriptors return: nothing is lost");
     fixture_close(&f);
 }
 
@@ -427,6 +513,9 @@ int main(void)
     test_rebuild(nothing, SIZE * 2, SEGMENT, "opens with another size");
     test_rebuild(nothing, SIZE * 2, SEGMENT * 2, "opens with another segment size");
     test_tombstones_outlive();
+    test_tombstones_left_out(4 * MB, 0);
+    test_tombstones_left_out(2 * MB, 180);
+    test_rebuild_without_descriptors();
     test_damage_open();
     test_damage_closed(0);
     test_damage_closed(1);
