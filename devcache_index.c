@@ -648,9 +648,13 @@ apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *
     apr_uint32_t *link = lock_place(sh, r, from, &rv);
 
     if (link) {
+        const devcache_entry_t *old = &r.entries[*link];
         devcache_entry_t e = *to;
 
-        e.next = r.entries[*link].next;
+        /* A soft purge may have come since it was copied. */
+        e.fresh_until = e.fresh_until < old->fresh_until ? e.fresh_until
+                                                         : old->fresh_until;
+        e.next = old->next;
         e.used = 1;
         replace_locked(r, &r.entries[*link], &e);
         unlock_stripe(r);

@@ -133,6 +133,12 @@ static void test_entries(void)
     old = new_put(&sh, &seg, 1, 1, 20);
     is_int(devcache_index_move(&sh, &old.entry, &put.entry), APR_NOTFOUND,
            "not from where it is not");
+    put.entry.fresh_until = m.entry.fresh_until = 1000;
+    devcache_index_expire(&sh, &m.entry, apr_time_from_sec(0));
+    is_int(devcache_index_move(&sh, &m.entry, &put.entry), APR_SUCCESS,
+           "moves, purged softly since it was found");
+    find_one(&sh, 1, &m);
+    is_int(m.entry.fresh_until, 0, "and stays so");
     is_int(devcache_index_forget(&sh, &m.entry, &drops), APR_SUCCESS, "is forgotten");
     is_int(find_one(&sh, 1, NULL), 0, "and not found");
     is_int((long long)devcache_index_objects(&sh), 0, "nothing left");
