@@ -18,7 +18,7 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_status_page.c devcache_status_draw.c devcache_logjson.c \
              devcache_collapse.c devcache_tee.c \
              devcache_explain.c devcache_background.c devcache_tags.c \
-             devcache_head.c
+             devcache_head.c devcache_restore.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))
 UNITS := $(patsubst t/unit/%.c,unit-%,$(sort $(wildcard t/unit/*.c))) \

@@ -38,7 +38,7 @@
 #include <xxhash.h>
 #include "devcache_clock.h"
 #include "devcache_log.h"
-#include "devcache_serve.h"
+#include "devcache_restore.h"
 #include "devcache_stats.h"
 #include "devcache_tee.h"
 
@@ -288,7 +288,7 @@ static devcache_collapse_e stream(request_rec *r, devcache_exchange_t *x,
     s.begun = devcache_monotonic();
     s.bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     x->outcome = DEVCACHE_OUTCOME_COLLAPSED;
-    *prv = devcache_serve_restore_head(r, x, s.bb, head.expect);
+    *prv = devcache_restore_head(r, x, s.bb, head.expect);
     if (*prv != OK) {
         return DEVCACHE_COLLAPSE_SERVED;
     }
@@ -319,7 +319,7 @@ static devcache_collapse_e ended(const devcache_exchange_t *x,
         return DEVCACHE_COLLAPSE_AGAIN;
     case DEVCACHE_FLIGHT_FAILED:
         *prv = view->status;
-        return x->hit && devcache_serve_stale_allowed(x, view->status, view->unreachable)
+        return x->hit && devcache_restore_allowed(x, view->status, view->unreachable)
                    ? DEVCACHE_COLLAPSE_FAILED
                    : DEVCACHE_COLLAPSE_ASK;
     default:

@@ -10,7 +10,7 @@
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
 #include "devcache_log.h"
-#include "devcache_serve.h"
+#include "devcache_restore.h"
 #include "devcache_stats.h"
 #include "devcache_tags.h"
 #include "devcache_tee.h"
@@ -98,10 +98,10 @@ static apr_status_t validation_failed(ap_filter_t *f, devcache_exchange_t *x,
     apr_table_t *fields = r->headers_out;
 
     x->unreachable = unreachable;
-    if (!x->refreshing && devcache_serve_stale_allowed(x, status, unreachable)) {
+    if (!x->refreshing && devcache_restore_allowed(x, status, unreachable)) {
         x->fresh = x->stored.fresh;
         r->headers_out = apr_table_make(r->pool, 16);
-        if (devcache_serve_restore(r, x, stored) == OK) {
+        if (devcache_restore(r, x, stored) == OK) {
             ap_log_rerror(
                 APLOG_MARK, APLOG_DEBUG, 0, r,
                 DCLOGNO(0114) "save: %s: origin failed with %d, stale copy served",
@@ -113,7 +113,7 @@ static apr_status_t validation_failed(ap_filter_t *f, devcache_exchange_t *x,
         r->headers_out = fields;
     }
     devcache_request_step(r, x, DEVCACHE_PHASE_IDLE);
-    return pass_error(f, bb, devcache_serve_failure(x, status));
+    return pass_error(f, bb, devcache_restore_failure(x, status));
 }
 
 /* 304 to our own condition. */
@@ -132,7 +132,7 @@ static apr_status_t validation_confirmed(ap_filter_t *f, devcache_exchange_t *x,
         apr_brigade_cleanup(bb);
         return APR_SUCCESS;
     }
-    rv = devcache_serve_confirm(f->r, x, stored);
+    rv = devcache_restore_confirmed(f->r, x, stored);
     if (rv == OK) {
         return pass_stored(f, x, bb, stored);
     }
@@ -164,7 +164,7 @@ static apr_status_t origin_out(ap_filter_t *f, apr_bucket_brigade *bb)
         if (error) {
             return validation_failed(f, x, bb, error, 1);
         }
-        if (devcache_serve_stale_allowed(x, r->status, 0)) {
+        if (devcache_restore_allowed(x, r->status, 0)) {
             return validation_failed(f, x, bb, r->status, 0);
         }
         if (r->status == HTTP_NOT_MODIFIED) {

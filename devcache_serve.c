@@ -1,188 +1,22 @@
 #include "devcache_serve.h"
 
 #include <apr_lib.h>
-#include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
-#include "devcache_field.h"
 #include "devcache_head.h"
 #include "devcache_log.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
+#include "devcache_restore.h"
 #include "devcache_stats.h"
 #include "devcache_tee.h"
 
 /* Times that a request looks again for what others fetch before it fetches by itself. */
 #define MAX_TRIES 4
-
-static ap_filter_rec_t *headers_filter; /* mod_headers' output filter; NULL: not loaded */
-
-void devcache_serve_init(void)
-{
-    headers_filter = ap_get_output_filter_handle("FIXUP_HEADERS_OUT");
-}
-
-/* ---- stored response → request_rec and brigade
- * ------------------------------------------ */
-
-/* Filters that made the stored body what it is must not run on it again. mod_headers
- * must: what is stored is what it was given, so that `Header set X "%t"` is today's. Our
- * own filters stay if the response goes on to be stored (the CONFIRMED phase). */
-static void drop_content_filters(request_rec *r, int keep_ours)
-{
-    ap_filter_t *f = r->output_filters, *next;
-
-    for (; f && f->frec->ftype < AP_FTYPE_PROTOCOL - 1; f = next) {
-        int ours = !strncmp(f->frec->name, "devcache_", 9);
-        next = f->next;
-        if (f->frec != headers_filter && !(ours && keep_ours)) {
-            ap_remove_output_filter(f);
-        }
-    }
-}
-
-/* Without a line of our own httpd turns a code that it does not know into 500. */
-static const char *status_line(request_rec *r, const devcache_response_t *resp)
-{
-    const char *known = ap_get_status_line(resp->status); /* "200 OK" */
-    int is_known = resp->status == HTTP_INTERNAL_SERVER_ERROR ||
-                   known != ap_get_status_line(HTTP_INTERNAL_SERVER_ERROR);
-    const char *reason = resp->reason && *resp->reason ? resp->reason
-                         : is_known                    ? known + 4
-                                                       : "Unknown";
-
-    return is_known && !strcmp(reason, known + 4)
-               ? known
-               : apr_psprintf(r->pool, "%d %s", resp->status, reason);
-}
-
-/* Take away what earlier hooks have set under the names of stored fields. */
-static void make_way(apr_table_t *out, const apr_array_header_t *fields)
-{
-    int i;
-
-    for (i = 0; i < fields->nelts && !apr_is_empty_table(out); i++) {
-        apr_table_unset(out, APR_ARRAY_IDX(fields, i, apr_table_entry_t).key);
-    }
-}
-
-/* Stored fields replace those of the same name that earlier hooks have set. */
-static void restore_fields(request_rec *r, const devcache_exchange_t *x)
-{
-    const apr_array_header_t *all = apr_table_elts(x->stored.fields);
-    int i;
-
-    make_way(r->headers_out, all);
-    make_way(r->err_headers_out, all);
-    for (i = 0; i < all->nelts; i++) {
-        const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
-        apr_table_addn(r->headers_out, e->key, e->val);
-    }
-    if (r->proxyreq == PROXYREQ_NONE && apr_table_get(r->headers_out, "Date")) {
-        r->proxyreq = PROXYREQ_REVERSE; /* or httpd would put today's in its place */
-    }
-    ap_set_content_type(r, x->stored.content_type); /* NULL takes mod_mime's guess away */
-    apr_table_setn(r->headers_out, "Age", apr_ltoa(r->pool, (long)apr_time_sec(x->age)));
-}
-
-static apr_status_t restore_body(request_rec *r, devcache_exchange_t *x,
-                                 apr_bucket_brigade *bb)
-{
-    apr_bucket_alloc_t *alloc = bb->bucket_alloc;
-    apr_file_t *file;
-    apr_off_t offset;
-    apr_bucket *b;
-    apr_status_t rv;
-
-    if (x->hit->body_len == 0) {
-        return APR_SUCCESS;
-    }
-    if (x->hit->body.data) {
-        b = apr_bucket_pool_create(x->hit->body.data, x->hit->body.len, r->pool, alloc);
-        APR_BRIGADE_INSERT_TAIL(bb, b);
-        return APR_SUCCESS;
-    }
-    rv = devcache_store_open_body(x->server->store, x->hit, &file, &offset, r->pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    b = apr_brigade_insert_file(bb, file, offset, (apr_off_t)x->hit->body_len, r->pool);
-#if APR_HAS_MMAP
-    /* Read, never mapped: a file cut short by somebody else must not kill the child. */
-    apr_bucket_file_enable_mmap(b, 0);
-#endif
-    return APR_SUCCESS;
-}
-
-static void restore_not_modified(request_rec *r, apr_bucket_brigade *bb)
-{
-    apr_brigade_cleanup(bb);
-    r->status = HTTP_NOT_MODIFIED;
-    r->status_line = NULL;
-    devcache_stats_count(DEVCACHE_COUNT_not_modified);
-}
-
-/* Status and fields of x->stored, whose body has @a len bytes. */
-static void restore_head(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb,
-                         int condition, apr_int64_t len)
-{
-    r->status = x->stored.status;
-    r->status_line = status_line(r, &x->stored);
-    x->answered_at = devcache_now();
-    x->age = devcache_policy_age(&x->fresh, x->answered_at);
-    x->ttl = x->fresh.lifetime - x->age;
-    restore_fields(r, x);
-    if (condition == HTTP_NOT_MODIFIED) {
-        restore_not_modified(r, bb);
-    } else if (len >= 0 && !AP_STATUS_IS_HEADER_ONLY(r->status)) {
-        ap_set_content_length(r, (apr_off_t)len);
-        if (r->status == HTTP_OK) {
-            ap_set_accept_ranges(r);
-        }
-    }
-}
-
-/* The client's own conditions, against x->stored: 0, 304 or 412. */
-static int precondition(const devcache_exchange_t *x)
-{
-    return x->req.has_conditional || x->req.has_precondition
-               ? devcache_policy_precondition(x->fields, x->stored.fields,
-                                              x->stored.status)
-               : 0;
-}
-
-int devcache_serve_restore(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
-{
-    int condition = precondition(x);
-
-    if (condition == HTTP_PRECONDITION_FAILED) {
-        return condition;
-    }
-    if (restore_body(r, x, bb) != APR_SUCCESS) {
-        return HTTP_NOT_FOUND;
-    }
-    restore_head(r, x, bb, condition, (apr_int64_t)x->hit->body_len);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(bb->bucket_alloc));
-    return OK;
-}
-
-int devcache_serve_restore_head(request_rec *r, devcache_exchange_t *x,
-                                apr_bucket_brigade *bb, apr_int64_t len)
-{
-    int condition = precondition(x);
-
-    if (condition == HTTP_PRECONDITION_FAILED) {
-        return condition;
-    }
-    restore_head(r, x, bb, condition, len);
-    drop_content_filters(r, 0);
-    devcache_request_step(r, x, DEVCACHE_PHASE_SERVED);
-    return OK;
-}
 
 /* Send, with the handler's result for it; a client that has gone is not an error. */
 static int pass(request_rec *r, apr_bucket_brigade *bb)
@@ -196,12 +30,12 @@ static int pass(request_rec *r, apr_bucket_brigade *bb)
 static int serve_stored(request_rec *r, devcache_exchange_t *x)
 {
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    int rv = devcache_serve_restore(r, x, bb);
+    int rv = devcache_restore(r, x, bb);
 
     if (rv != OK) {
         return rv;
     }
-    drop_content_filters(r, 0);
+    devcache_restore_drop_filters(r, 0);
     devcache_head_take(r, x);
     devcache_request_step(r, x, DEVCACHE_PHASE_SERVED);
     if (x->outcome == DEVCACHE_OUTCOME_STALE) {
@@ -212,61 +46,8 @@ static int serve_stored(request_rec *r, devcache_exchange_t *x)
     return pass(r, bb);
 }
 
-int devcache_serve_confirm(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *bb)
-{
-    apr_table_t *update = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
-    apr_int64_t age;
-    int rv;
-
-    devcache_policy_update_fields(x->stored.fields, update, r->pool);
-    age = devcache_field_age(update);
-    /* Judged anew by the filter that stores it; until then it has just been validated. */
-    x->fresh = x->stored.fresh;
-    x->fresh.requested_at = x->requested_at;
-    x->fresh.received_at = x->received_at;
-    x->fresh.initial_age = age > 0 ? apr_time_from_sec(age) : 0;
-    apr_table_clear(r->headers_out);
-    if ((rv = devcache_serve_restore(r, x, bb)) != OK) {
-        if (rv == HTTP_NOT_FOUND) {
-            devcache_request_step(r, x, DEVCACHE_PHASE_RETRY);
-        }
-        return rv;
-    }
-    x->origin_fields = x->stored.fields;
-    x->origin_type = x->stored.content_type;
-    x->outcome = DEVCACHE_OUTCOME_REVALIDATED;
-    devcache_stats_count(DEVCACHE_COUNT_revalidated);
-    devcache_request_step(r, x, DEVCACHE_PHASE_CONFIRMED);
-    return OK;
-}
-
 /* ---- the origin failed
  * -------------------------------------------------------------------- */
-
-int devcache_serve_stale_allowed(const devcache_exchange_t *x, int status,
-                                 int unreachable)
-{
-    if (status != HTTP_BAD_GATEWAY && status != HTTP_SERVICE_UNAVAILABLE &&
-        status != HTTP_GATEWAY_TIME_OUT) {
-        unreachable = 0;
-        if (status != HTTP_INTERNAL_SERVER_ERROR) {
-            return 0;
-        }
-    }
-    return devcache_policy_stale_if_error(&x->policy, &x->req, &x->stored.fresh,
-                                          unreachable, x->now);
-}
-
-int devcache_serve_failure(const devcache_exchange_t *x, int status)
-{
-    /* RFC 9111, section 5.2.2.2: must-revalidate and an origin out of reach make 504. */
-    if ((status == HTTP_BAD_GATEWAY || status == HTTP_SERVICE_UNAVAILABLE) &&
-        x->stored.fresh.flags & (DEVCACHE_MUST_REVALIDATE | DEVCACHE_NO_CACHE)) {
-        devcache_stats_count(DEVCACHE_COUNT_gateway_timeouts);
-        return HTTP_GATEWAY_TIME_OUT;
-    }
-    return status;
-}
 
 /* The origin failed with @a status, the stored response may stand in. */
 static int serve_stale(request_rec *r, devcache_exchange_t *x, int status)
@@ -281,7 +62,7 @@ static int serve_stale(request_rec *r, devcache_exchange_t *x, int status)
     x->outcome = DEVCACHE_OUTCOME_STALE_ERROR;
     devcache_stats_count(DEVCACHE_COUNT_stale_errors);
     rv = serve_stored(r, x);
-    return rv == HTTP_NOT_FOUND ? devcache_serve_failure(x, status) : rv;
+    return rv == HTTP_NOT_FOUND ? devcache_restore_failure(x, status) : rv;
 }
 
 /* The other handlers returned an error and have sent nothing. */
@@ -291,8 +72,8 @@ static int origin_failed(request_rec *r, devcache_exchange_t *x, int status)
      * that one's Date is there. */
     x->unreachable = !apr_table_get(r->headers_out, "Date");
     x->origin_status = status;
-    if (x->refreshing || !devcache_serve_stale_allowed(x, status, x->unreachable)) {
-        return devcache_serve_failure(x, status);
+    if (x->refreshing || !devcache_restore_allowed(x, status, x->unreachable)) {
+        return devcache_restore_failure(x, status);
     }
     return serve_stale(r, x, status);
 }
@@ -308,10 +89,10 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
 
     x->origin_status = HTTP_NOT_MODIFIED;
     x->received_at = devcache_now();
-    if ((rv = devcache_serve_confirm(r, x, bb)) != OK) {
+    if ((rv = devcache_restore_confirmed(r, x, bb)) != OK) {
         return rv;
     }
-    drop_content_filters(r, 1);
+    devcache_restore_drop_filters(r, 1);
     return pass(r, bb);
 }
 
@@ -639,30 +420,54 @@ static int may_be_quick(request_rec *r, const devcache_exchange_t *x)
            is_plain_path(r->uri) && ap_location_walk(r) == OK;
 }
 
+/* What the quick phase has changed, to be as if it had not been. */
+typedef struct undo_t {
+    ap_conf_vector_t *config;
+    ap_filter_t *output, *input;
+    devcache_exchange_t exchange;
+} undo_t;
+
+static void undo(request_rec *r, devcache_exchange_t *x, const undo_t *before)
+{
+    *x = before->exchange;
+    r->per_dir_config = before->config;
+    r->output_filters = before->output;
+    r->input_filters = before->input;
+}
+
+/* 1: x->hit is a fresh hit that may be served now; 0: nothing has changed. */
+static int quick(request_rec *r, devcache_exchange_t *x, undo_t *before,
+                 void (*look)(request_rec *r, devcache_exchange_t *x))
+{
+    before->config = r->per_dir_config;
+    if (!may_be_quick(r, x)) {
+        r->per_dir_config = before->config;
+        return 0;
+    }
+    before->output = r->output_filters;
+    before->input = r->input_filters;
+    before->exchange = *x;
+    if (!quick_finds(r, x, look)) {
+        undo(r, x, before);
+        return 0;
+    }
+    return 1;
+}
+
 int devcache_serve_quick(request_rec *r, int lookup_only)
 {
     devcache_exchange_t *x = devcache_request_exchange(r);
-    ap_conf_vector_t *config = r->per_dir_config;
-    ap_filter_t *output = r->output_filters, *input = r->input_filters;
-    devcache_exchange_t before;
-    int rv = DECLINED;
+    undo_t before;
+    int rv;
 
-    if (lookup_only || !may_be_quick(r, x)) {
-        r->per_dir_config = config;
+    if (lookup_only || !quick(r, x, &before, lookup)) {
         return DECLINED;
     }
-    before = *x;
-    if (quick_finds(r, x, lookup)) {
-        ap_run_insert_filter(r);
-        devcache_stats_count(DEVCACHE_COUNT_requests);
-        rv = serve_hit(r, x, DEVCACHE_USE_FRESH);
-    }
+    ap_run_insert_filter(r);
+    devcache_stats_count(DEVCACHE_COUNT_requests);
+    rv = serve_hit(r, x, DEVCACHE_USE_FRESH);
     if (rv == DECLINED || rv == HTTP_NOT_FOUND) {
-        /* As if it had not been: the handler phase decides. */
-        *x = before;
-        r->per_dir_config = config;
-        r->output_filters = output;
-        r->input_filters = input;
+        undo(r, x, &before); /* the handler phase decides */
         return DECLINED;
     }
     return rv;
@@ -670,21 +475,9 @@ int devcache_serve_quick(request_rec *r, int lookup_only)
 
 int devcache_serve_quick_peek(request_rec *r)
 {
-    devcache_exchange_t *x = devcache_request_exchange(r);
-    ap_conf_vector_t *config = r->per_dir_config;
-    devcache_exchange_t before;
+    undo_t before;
 
-    if (!may_be_quick(r, x)) {
-        r->per_dir_config = config;
-        return 0;
-    }
-    before = *x;
-    if (quick_finds(r, x, devcache_serve_peek)) {
-        return 1;
-    }
-    *x = before;
-    r->per_dir_config = config;
-    return 0;
+    return quick(r, devcache_request_exchange(r), &before, devcache_serve_peek);
 }
 
 int devcache_serve_handler(request_rec *r)

@@ -50,6 +50,7 @@
 #include "devcache_refresh.h"
 #include "devcache_reply.h"
 #include "devcache_request.h"
+#include "devcache_restore.h"
 #include "devcache_save.h"
 #include "devcache_serve.h"
 #include "devcache_stats.h"
@@ -283,7 +284,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     server_rec *s;
     int rv = OK;
 
-    devcache_serve_init();
+    devcache_restore_init();
     devcache_head_init();
     if (is_rehearsal()) {
         return OK;
