@@ -147,7 +147,7 @@ static void tell_origin(request_rec *last, const devcache_sample_t *s)
 static void note_trouble(const request_rec *last, const devcache_exchange_t *x,
                          const devcache_sample_t *s)
 {
-    const char *what = x->outcome == DEVCACHE_OUTCOME_STALE_ERROR
+    const char *what = x->outcome == DEVCACHE_OUTCOME_STALE_ERROR || x->refreshing
                            ? "; visitors got the stored copy"
                            : "";
     int status = x->origin_status ? x->origin_status : last->status;
@@ -201,4 +201,25 @@ int devcache_account_log(request_rec *r)
     }
     sample_url(r, x, devcache_meter_count(&s, x->now));
     return DECLINED;
+}
+
+void devcache_account_refresh(request_rec *r, const devcache_exchange_t *x)
+{
+    devcache_sample_t s = {0};
+
+    if (!x->requested_at) {
+        return;
+    }
+    devcache_stats_count(DEVCACHE_COUNT_refreshes);
+    if (!x->stored_ok) {
+        devcache_stats_count(DEVCACHE_COUNT_refreshes_failed);
+    }
+    s.cell = cell_of(x);
+    s.answered = devcache_now() - x->now; /* where it gave no answer, so long */
+    s.failed = !x->origin_status;
+    account_origin(x, &s);
+    devcache_meter_count_origin(&s);
+    if (s.origin_failed) {
+        note_trouble(r, x, &s);
+    }
 }

@@ -23,6 +23,12 @@ void devcache_account_create(server_rec *main_server);
  */
 void devcache_account_name(server_rec *main_server, apr_pool_t *pconf);
 
+/**
+ * A refresh is over: counted, and with the origin's durations, bytes and errors. Nothing
+ * where it turned out that there was nothing to ask.
+ */
+void devcache_account_refresh(request_rec *r, const devcache_exchange_t *x);
+
 /** Hook log_transaction: count, and the variables about the origin for the access log. */
 int devcache_account_log(request_rec *r);
 

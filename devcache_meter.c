@@ -180,6 +180,25 @@ void devcache_meter_minutes(apr_time_t now, devcache_minute_t out[DEVCACHE_MINUT
 /* ---- counting -----------------------------------------------------------------------
  */
 
+static devcache_cell_t *cell_of(const devcache_sample_t *s)
+{
+    return &shared->cells[s->cell < shared->max ? s->cell : 0];
+}
+
+void devcache_meter_count_origin(const devcache_sample_t *s)
+{
+    devcache_cell_t *cell;
+
+    if (!shared) {
+        return;
+    }
+    cell = cell_of(s);
+    if (s->origin >= 0) {
+        devcache_histogram_count(&cell->origin[s->origin_failed], s->origin);
+    }
+    add_to(&cell->received, s->received);
+}
+
 apr_uint64_t devcache_meter_count(const devcache_sample_t *s, apr_time_t now)
 {
     devcache_cell_t *cell;
@@ -187,14 +206,11 @@ apr_uint64_t devcache_meter_count(const devcache_sample_t *s, apr_time_t now)
     if (!shared) {
         return 0;
     }
-    cell = &shared->cells[s->cell < shared->max ? s->cell : 0];
+    cell = cell_of(s);
     devcache_histogram_count(&cell->answers[s->outcome][s->failed], s->answered);
-    if (s->origin >= 0) {
-        devcache_histogram_count(&cell->origin[s->origin_failed], s->origin);
-    }
+    devcache_meter_count_origin(s);
     add_to(&cell->sent_by_cache, s->sent_by_cache);
     add_to(&cell->sent_by_origin, s->sent_by_origin);
-    add_to(&cell->received, s->received);
     return count_minute(
         s->failed ? DEVCACHE_GROUP_ERROR : devcache_meter_group(s->outcome), now);
 }

@@ -100,6 +100,12 @@ typedef struct devcache_sample_t {
  */
 apr_uint64_t devcache_meter_count(const devcache_sample_t *s, apr_time_t now);
 
+/**
+ * Count only what the sample says of the origin: of a question that no visitor waited
+ * for.
+ */
+void devcache_meter_count_origin(const devcache_sample_t *s);
+
 /** How many cells have a name, "other" included; 0: not created. */
 unsigned devcache_meter_cells(void);
 

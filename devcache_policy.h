@@ -55,7 +55,8 @@
     R(URI_MISS, "uri-miss", "nothing stored for this URL")                               \
     R(REDIRECTED, "internal-redirect", "an internal redirect led to what is not cached") \
     R(ONLY_IF_CACHED, "only-if-cached", "the client wants no fetch, none stored")        \
-    R(TAGS, "tags", "cache tags too many, too long or malformed")
+    R(TAGS, "tags", "cache tags too many, too long or malformed")                        \
+    R(PART, "part", "put together from a part that failed or is not for all")
 
 typedef enum devcache_reason_e {
 #define R(name, text, meaning) DEVCACHE_REASON_##name,

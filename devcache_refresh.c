@@ -6,11 +6,11 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
+#include "devcache_account.h"
 #include "devcache_background.h"
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
 #include "devcache_log.h"
-#include "devcache_stats.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
@@ -103,7 +103,7 @@ static void refresh(request_rec *own, void *baton)
     if (!devcache_background_is_ending()) {
         rv = ap_invoke_handler(own);
         pause_after(nx->flight_id);
-        devcache_stats_count(DEVCACHE_COUNT_refreshes);
+        devcache_account_refresh(own, nx);
     }
     devcache_collapse_end(nx, DEVCACHE_FLIGHT_PRIVATE, 0); /* if it was not begun */
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, own,

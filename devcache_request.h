@@ -84,6 +84,12 @@ typedef struct devcache_exchange_t {
     int shared;                /* followers can read what is stored */
     int unreachable;           /* the origin gave no answer */
 
+    /* What the response is put together from: devcache_part.c. */
+    request_rec *part;       /* the subrequest that is being run; NULL: none */
+    request_rec *part_asked; /* one that access control has not let in yet; NULL: none */
+    int parts;               /* there were some */
+    int part_spoils;         /* one of them failed, or is not for all */
+
     struct devcache_observed_t *observed; /* devcache_observe.c; NULL: not observed */
 
     devcache_outcome_e outcome;

@@ -10,6 +10,7 @@
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
 #include "devcache_log.h"
+#include "devcache_part.h"
 #include "devcache_restore.h"
 #include "devcache_stats.h"
 #include "devcache_tags.h"
@@ -238,6 +239,9 @@ devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
     if (r->prev && is_guarded(r)) {
         return DEVCACHE_REASON_REDIRECTED;
     }
+    if (devcache_part_spoils(x)) {
+        return DEVCACHE_REASON_PART;
+    }
     x->expect = announced_length(fields);
     reason = devcache_policy_storable(&x->policy, &x->req, r->status, fields,
                                       x->query != NULL, x->expect, x->requested_at,
@@ -462,6 +466,10 @@ static apr_status_t save_bucket(request_rec *r, devcache_exchange_t *x, apr_buck
     apr_size_t len;
     apr_status_t rv;
 
+    if (devcache_part_spoils(x)) {
+        not_stored(r, x, DEVCACHE_REASON_PART);
+        return APR_SUCCESS;
+    }
     if (APR_BUCKET_IS_EOS(b)) {
         publish(r, x);
         return APR_SUCCESS;

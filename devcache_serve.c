@@ -9,6 +9,7 @@
 #include "devcache_collapse.h"
 #include "devcache_head.h"
 #include "devcache_log.h"
+#include "devcache_part.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
 #include "devcache_restore.h"
@@ -245,6 +246,7 @@ static int is_about_to_expire(const devcache_exchange_t *x)
 static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
 {
     int stale = use != DEVCACHE_USE_FRESH, rv;
+    int ahead = !stale && is_about_to_expire(x) && !devcache_part_assembles(r);
 
     x->outcome = stale           ? DEVCACHE_OUTCOME_STALE
                  : x->wait_until ? DEVCACHE_OUTCOME_COLLAPSED
@@ -259,8 +261,7 @@ static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
     if (x->hit->in_memory) {
         devcache_stats_count(DEVCACHE_COUNT_memory_hits);
     }
-    if (use == DEVCACHE_USE_STALE_REFRESH ||
-        (use == DEVCACHE_USE_FRESH && is_about_to_expire(x))) {
+    if (use == DEVCACHE_USE_STALE_REFRESH || ahead) {
         devcache_refresh_run(r, x);
     }
     return rv;
@@ -321,6 +322,11 @@ static int from_store(request_rec *r, devcache_exchange_t *x)
     if (x->hit) {
         use = devcache_policy_reuse(&x->policy, &x->req, &x->stored.fresh, x->now,
                                     &x->reason, &x->ttl);
+        if (use == DEVCACHE_USE_STALE_REFRESH && devcache_part_assembles(r)) {
+            use =
+                DEVCACHE_USE_VALIDATE; /* only a visitor's request can put it together */
+            x->reason = DEVCACHE_REASON_STALE;
+        }
         if (use != DEVCACHE_USE_VALIDATE) {
             rv = serve_hit(r, x, use);
             if (rv != HTTP_NOT_FOUND) {

@@ -29,7 +29,8 @@
     C(gateway_timeouts,                                                                  \
       "504 in place of a copy that must be validated, or by only-if-cached")             \
     C(invalidations, "URLs invalidated by unsafe requests")                              \
-    C(refreshes, "stale-while-revalidate refreshes made")                                \
+    C(refreshes, "times that the origin was asked in the background")                    \
+    C(refreshes_failed, "of these, the stored response could not be renewed")            \
     C(collapsed, "answered by what another request was fetching")                        \
     C(collapse_timeouts, "waited for that in vain, and asked the origin")                \
     C(collapse_limited, "did not wait: DevCacheCollapseMax")                             \

@@ -6,6 +6,8 @@
  *   post_read_request   classify, before everybody else             devcache_request.c
  *   translate_name      note the URL before it is rewritten         devcache_request.c
  *   quick_handler       fresh hits where DevCacheQuick is On        devcache_serve.c
+ *   map_to_storage,     parts of pages                              devcache_part.c
+ *   fixups, handler
  *   handler             PURGE                                       devcache_purge.c
  *                       look up; serve, or have the origin asked    devcache_serve.c
  *                       what it would do, where it only observes    devcache_observe.c
@@ -45,6 +47,7 @@
 #include "devcache_log.h"
 #include "devcache_observe.h"
 #include "devcache_logjson.h"
+#include "devcache_part.h"
 #include "devcache_purge.h"
 #include "devcache_quick.h"
 #include "devcache_refresh.h"
@@ -351,6 +354,10 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_check_access_ex(devcache_refresh_access, NULL, NULL, APR_HOOK_REALLY_FIRST,
                             AP_AUTH_INTERNAL_PER_CONF);
+    ap_hook_map_to_storage(devcache_part_begins, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(devcache_part_fixup, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_handler(devcache_part_handler, NULL, before_caches,
+                    APR_HOOK_REALLY_FIRST - 1);
     /* Ahead of the next one, which would have the origin asked. */
     ap_hook_handler(devcache_purge_handler, NULL, before_caches,
                     APR_HOOK_REALLY_FIRST - 1);

@@ -57,6 +57,14 @@ sub store {
     return $x->response;
 }
 
+# Questions to the origin as the durations have them: answered, failed.
+sub origin_asked {
+    my $text = $t->get('/?prometheus', ':port' => $t->port('STATUS_PORT'))->{body};
+    my %n = (success => 0, failure => 0);
+    $n{$1} += $2 while $text =~ /^devcache_origin_duration_seconds_count\{.*result="(\w+)"\} (\d+)/mg;
+    return @n{qw(success failure)};
+}
+
 sub refreshes { return $t->counters->{refreshes} }
 
 # --- what is asked ------------------------------------------------------------------------
@@ -124,8 +132,14 @@ sub refreshes { return $t->counters->{refreshes} }
     $t->wait_counter(refreshes => $before + 3);
     is $t->get('/v', @other)->{body}, 'other two', 'for its own page';
     is $t->get('/v')->{body}, 'main one', 'not for that of another';
+    my $failed = $t->counters->{refreshes_failed};
+    my ($asked, $errors) = origin_asked();
     $t->origin->accept->reply(500, {}, 'oops');
     $t->wait_counter(refreshes => $before + 4);
+    is $t->counters->{refreshes_failed}, $failed + 1, 'one that failed is counted as such';
+    is join(',', origin_asked()), "$asked," . ($errors + 1), 'and among what the origin took';
+    like $t->get('/', ':port' => $t->port('STATUS_PORT'))->{body},
+        qr/the origin failed with 500; visitors got the stored copy/, 'and among the errors';
 
     store('/guarded/a', {}, 'one', 'X-Pass' => 'sesame');
     $t->clock_advance(11);
