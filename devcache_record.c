@@ -30,11 +30,7 @@
 #include "devcache_record.h"
 
 #include <xxhash.h>
-#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
-/* The library then chooses by the processor it runs on (SSE2, AVX2, AVX-512): the sums
- * are the same, those of bodies take a fifth of the instructions or less. */
-#include <xxh_x86dispatch.h>
-#endif
+#include "devcache_sum.h"
 
 #define FORMAT_VERSION 2
 #define FILE_MAGIC 0x3145484341435644ull   /* "DVCACHE1" */
@@ -86,7 +82,7 @@ apr_uint32_t devcache_record_file_foreign(const unsigned char in[DEVCACHE_FILE_H
 
 apr_uint64_t devcache_record_body_sum(devcache_slice_t body)
 {
-    return XXH3_64bits(body.data ? body.data : "", body.len);
+    return devcache_sum(body.data ? body.data : "", body.len);
 }
 
 static apr_uint64_t head_sum(const unsigned char *head, apr_uint32_t head_len,
