@@ -108,18 +108,21 @@ static const char *choose_sizes(devcache_store_t *s, apr_pool_t *p)
     return NULL;
 }
 
-static const char *open_root(devcache_store_t *s, apr_pool_t *p)
+/* @param prv  errno where the directory cannot be opened, else APR_EINVAL */
+static const char *open_root(devcache_store_t *s, apr_status_t *prv, apr_pool_t *p)
 {
     const char *root = s->conf.root;
     char text[120];
     struct stat st;
 
+    *prv = APR_EINVAL;
     s->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (s->root_fd < 0 || fstat(s->root_fd, &st) != 0) {
+        *prv = errno;
         return apr_psprintf(p,
                             "DevCacheRoot \"%s\" is not a directory that can be opened: "
                             "%s; create it, not as a symbolic link",
-                            root, apr_strerror(errno, text, sizeof(text)));
+                            root, apr_strerror(*prv, text, sizeof(text)));
     }
     if (st.st_uid != s->conf.uid) {
         return apr_psprintf(p,
@@ -134,6 +137,24 @@ static const char *open_root(devcache_store_t *s, apr_pool_t *p)
                             root, (unsigned)st.st_mode & 0777);
     }
     return NULL;
+}
+
+apr_status_t devcache_store_check(const devcache_store_conf_t *conf, const char **perror,
+                                  apr_pool_t *p)
+{
+    devcache_store_t s = {0};
+    apr_status_t rv = APR_EINVAL;
+
+    s.conf = *conf;
+    s.root_fd = -1;
+    *perror = choose_sizes(&s, p);
+    if (!*perror) {
+        *perror = open_root(&s, &rv, p);
+    }
+    if (s.root_fd >= 0) {
+        close(s.root_fd);
+    }
+    return *perror ? rv : APR_SUCCESS;
 }
 
 static const char *open_lock(devcache_store_t *s, apr_pool_t *p)
@@ -192,8 +213,8 @@ apr_status_t devcache_store_open(devcache_store_t **pstore,
     pthread_mutex_init(&s->open_lock, NULL);
     devcache_slot_owner((apr_uint32_t)getpid(), &s->self);
     apr_pool_cleanup_register(p, s, close_store, apr_pool_cleanup_null);
-    if ((*perror = choose_sizes(s, p)) != NULL || (*perror = open_root(s, p)) != NULL ||
-        (*perror = open_lock(s, p)) != NULL) {
+    if ((*perror = choose_sizes(s, p)) != NULL ||
+        (*perror = open_root(s, &rv, p)) != NULL || (*perror = open_lock(s, p)) != NULL) {
         rv = APR_EINVAL;
     } else {
         rv = devcache_attach_index(s, perror);

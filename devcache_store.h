@@ -50,6 +50,14 @@ typedef struct devcache_store_conf_t {
 } devcache_store_conf_t;
 
 /**
+ * Would devcache_store_open() take these sizes and this directory? Nothing is made there.
+ * @param perror  as there
+ * @return APR_SUCCESS; errno if the directory cannot be opened; APR_EINVAL
+ */
+apr_status_t devcache_store_check(const devcache_store_conf_t *conf, const char **perror,
+                                  apr_pool_t *p);
+
+/**
  * Open (create, attach to, or repair) the store below conf->root. Called in the parent
  * before it forks; the mapping is inherited by its children.
  * The directory must exist, belong to conf->uid, not be writable by others and not be

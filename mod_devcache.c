@@ -124,32 +124,21 @@ static opened_t *open_anew(server_rec *s, const devcache_store_conf_t *conf)
 }
 
 /* Open this server's store, or share the one that is open. @a seen: by root, what this
- * reading of the configuration has said so far, to tell two servers that disagree from a
- * changed configuration. */
+ * reading of the configuration has said so far. */
 static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen)
 {
     apr_pool_t *ptemp = apr_hash_pool_get(seen);
     devcache_store_conf_t *conf = apr_palloc(ptemp, sizeof *conf);
-    const devcache_store_conf_t *other;
+    int first;
     opened_t *opened;
 
     store_conf(server, conf, ptemp);
-    other = apr_hash_get(seen, conf->root, APR_HASH_KEY_STRING);
-    if (other && !same_geometry(other, conf)) {
-        ap_log_error(
-            APLOG_MARK, APLOG_EMERG, 0, s,
-            DCLOGNO(0002) "conf: DevCacheRoot \"%s\" is used by two servers with "
-                          "different DevCacheSize, DevCacheSegmentSize, "
-                          "DevCacheMaxObjects or DevCacheMinFree: give them the same "
-                          "values, or roots of their own",
-            conf->root);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
+    first = !apr_hash_get(seen, conf->root, APR_HASH_KEY_STRING);
     opened = apr_hash_get(stores, conf->root, APR_HASH_KEY_STRING);
     if (!opened && !(opened = open_anew(s, conf))) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (!other && !same_geometry(&opened->conf, conf)) {
+    if (first && !same_geometry(&opened->conf, conf)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      DCLOGNO(0003) "conf: DevCacheRoot \"%s\": the new DevCacheSize, "
                                    "DevCacheSegmentSize, DevCacheMaxObjects or "
@@ -157,7 +146,7 @@ static int open_store(server_rec *s, devcache_server_t *server, apr_hash_t *seen
                                    "stopped and started",
                      conf->root);
     }
-    if (!other || opened->memory < devcache_server_memory(server)) {
+    if (first || opened->memory < devcache_server_memory(server)) {
         opened->memory = devcache_server_memory(server);
     }
     apr_hash_set(seen, conf->root, APR_HASH_KEY_STRING, conf);
@@ -227,10 +216,65 @@ static int check_server(apr_pool_t *p, server_rec *s)
     return OK;
 }
 
+/* Would the start take the directory? Asked by httpd -t alone, which a reload by
+ * apachectl runs first: a start opens it. Who is not root may be somebody else than who
+ * starts the server, and is told only what holds for both. */
+static int check_root(server_rec *s, devcache_store_conf_t *conf, apr_pool_t *p)
+{
+    const char *error;
+    apr_status_t rv;
+
+    if (ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST) {
+        return OK;
+    }
+    rv = devcache_store_check(conf, &error, p);
+    if (rv != APR_SUCCESS && geteuid() != 0) {
+        conf->uid = ap_unixd_config.user_id;
+        rv = devcache_store_check(conf, &error, p);
+        rv = APR_STATUS_IS_EACCES(rv) ? APR_SUCCESS : rv;
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_EMERG, 0, s,
+                     DCLOGNO(0010) "conf: the server would not start: %s", error);
+    }
+    return rv == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* @a seen: by root, what this reading of the configuration has said so far, to tell two
+ * servers that disagree from a changed configuration. */
+static int check_store(server_rec *s, apr_hash_t *seen)
+{
+    apr_pool_t *ptemp = apr_hash_pool_get(seen);
+    devcache_store_conf_t *conf = apr_palloc(ptemp, sizeof *conf);
+    const devcache_store_conf_t *other;
+
+    if (!devcache_server_root(devcache_conf_server(s))) {
+        return OK;
+    }
+    store_conf(devcache_conf_server(s), conf, ptemp);
+    other = apr_hash_get(seen, conf->root, APR_HASH_KEY_STRING);
+    if (!other) {
+        apr_hash_set(seen, conf->root, APR_HASH_KEY_STRING, conf);
+        return check_root(s, conf, ptemp);
+    }
+    if (same_geometry(other, conf)) {
+        return OK;
+    }
+    ap_log_error(
+        APLOG_MARK, APLOG_EMERG, 0, s,
+        DCLOGNO(0002) "conf: DevCacheRoot \"%s\" is used by two servers with "
+                      "different DevCacheSize, DevCacheSegmentSize, "
+                      "DevCacheMaxObjects or DevCacheMinFree: give them the same "
+                      "values, or roots of their own",
+        conf->root);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                         server_rec *main_server)
 {
     const char *error = devcache_conf_check(ptemp);
+    apr_hash_t *seen = apr_hash_make(ptemp);
     server_rec *s;
     int rv = OK;
 
@@ -241,6 +285,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     for (s = main_server; s && rv == OK; s = s->next) {
         rv = check_server(pconf, s);
+        rv = rv == OK ? check_store(s, seen) : rv;
     }
     if (!is_rehearsal()) {
         devcache_lint_warn(main_server, 0, ptemp);

@@ -82,6 +82,28 @@ CONF
 like $said, qr/DC0002: conf: DevCacheRoot ".*" is used by two servers with different/,
     'one root, two sizes';
 
+# httpd -t says the same before a reload does, which would be the server's end.
+sub tested {
+    my ($conf, %options) = @_;
+    my ($status, $out) = DevCache::Test->configtest($conf, %options);
+    isnt $status, 0, '  and httpd -t fails';
+    return $out;
+}
+my $missing = tempdir(CLEANUP => 1) . '/not';
+like tested(qq{DevCacheRoot "$missing"\n$on}),
+    qr/DC0010: conf: the server would not start: DevCacheRoot "\Q$missing\E" is not a directory.*create it/,
+    'httpd -t: no directory';
+ok !-e $missing, '  and makes none';
+like tested(qq{DevCacheRoot "$open"\n$on}), qr/DC0010: .*chmod/, 'httpd -t: others can write to it';
+like tested("DevCacheSize 1M\nDevCacheSegmentSize 1M\n$on"), qr/DC0010: .*DevCacheSize/, 'httpd -t: sizes';
+SKIP: {
+    skip 'only root can own another user\'s directory', 2 if $> != 0;
+    my $root = tempdir(CLEANUP => 1);
+    like tested(qq{DevCacheRoot "$root"\n$on}), qr/DC0010: .*give it to user/,
+        'httpd -t: of another user';
+}
+is +(DevCache::Test->configtest($on))[0], 0, 'httpd -t of a right one';
+
 # Every directive at once, in all its contexts.
 my $t = DevCache::Test->start(<<'CONF', ports => ['B']);
 DevCacheSize 64M

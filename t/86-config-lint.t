@@ -93,7 +93,7 @@ CONF
     ['a default above the bound', "DevCacheMaxTTL 60\n<Location />\nDevCache On\nDevCacheDefaultTTL 600 404\n</Location>",
         qr/DevCacheDefaultTTL 600 404 .* is more than DevCacheMaxTTL 60/],
     ['cookies for everybody', "${on}DevCacheStoreSetCookie On", qr/DevCacheStoreSetCookie On .* to everybody/],
-    ['more than the disk holds', "${on}DevCacheSize 200T", qr/DevCacheRoot .* holds \d+[GMK], less than DevCacheSize 200T \(/],
+    ['more than the disk holds', "${on}DevCacheSegmentSize 1G\nDevCacheSize 30T", qr/DevCacheRoot .* holds \d+[GMK], less than DevCacheSize 30T \(/],
 );
 for (@wrong) {
     my ($name, $conf, @wanted) = @$_;
@@ -165,7 +165,7 @@ CONF
 CONF
     ['only the class', 'DevCacheClassify On'],
     ['long, but meant', "${on}DevCacheMaxTTL 31536000\nDevCacheDefaultTTL 604800\nDevCacheStaleIfError 2592000\nDevCacheForceTTL 24h 404"],
-    ['small, but meant', "${on}DevCacheMaxObjectSize 4K\nDevCacheMinFree 0\nDevCacheMemory 0\nDevCacheSize 512K"],
+    ['small, but meant', "${on}DevCacheMaxObjectSize 4K\nDevCacheMinFree 0\nDevCacheMemory 0\nDevCacheSegmentSize 64K\nDevCacheSize 512K"],
     ['one bound wider elsewhere', "${on}DevCacheDefaultTTL 600\n<Location /api>\nDevCacheMaxTTL 60\n</Location>"],
     ['cookies, with a bypass', "${on}DevCacheStoreSetCookie On\nDevCacheBypass \"%{HTTP_COOKIE} =~ /session/\""],
 );

@@ -77,13 +77,13 @@ for my $file (@c) {
 
 # --- log tags -------------------------------------------------------------------------
 
-# In glue DCLOGNO(0110); in core a call that gives a level and the tag's number.
+# In glue DCLOGNO(0110); in core devcache_store_say(), by number.
 my %tag;
 for my $file (@c) {
     my $code = code($file);
     push @{ $tag{ sprintf '%04d', $_ } }, $file
         for $code =~ /\bDCLOGNO\(\s*(\d+)\s*\)/g,
-            $code =~ /\w*LOG_[A-Z]+\s*,\s*([1-9]\d{0,3})\s*,/g;
+            map { /\b([1-9]\d{2})\b/g } $code =~ /\w+_store_say\(([^"]*)"/g;
 }
 cmp_ok scalar keys %tag, '>', 0, 'there are log tags';
 none('each log tag is used in one place',
