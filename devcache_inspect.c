@@ -224,7 +224,8 @@ static apr_status_t free_snapshot(void *data)
 static apr_status_t take_snapshot(devcache_inspect_t *in)
 {
     apr_size_t all = (apr_size_t)in->sh.g.stripes * in->sh.g.entries;
-    apr_size_t room = (apr_size_t)devcache_index_objects(&in->sh) + 1024;
+    apr_uint64_t told = devcache_index_objects(&in->sh); /* a hint, as all that is read */
+    apr_size_t room = (told < all ? (apr_size_t)told : all) + 1024;
     apr_size_t i;
 
     in->live = malloc(room * sizeof(placed_t));
