@@ -239,10 +239,14 @@ install: all                            ## DESTDIR= CONFDIR= BINDIR=; enables no
 	    install -m 644 conf/devcache.conf $(conf).dist; \
 	    echo "$(conf) was changed here and is kept; the new one is $(conf).dist"; \
 	else install -m 644 conf/devcache.conf $(conf); fi
-	@echo "Installed, not enabled: $(if $(MODS),a2enmod devcache,Include $(load) and \
-	    $(conf) in httpd.conf)."
+	@echo "Installed, not enabled: $(if $(filter $(MODS),$(CONFDIR)),a2enmod devcache,Include \
+	    $(load) and $(conf) in httpd.conf)."
 
+# While it is enabled, what is left could not even be stopped.
 uninstall:                              ## what install has put there, unless changed
+	@if [ -e $(DESTDIR)$(CONFDIR)/../mods-enabled/devcache.load ]; then \
+	    echo "It is enabled. Take the DevCache lines out of the configuration," \
+	        "a2dismod devcache, restart, and then uninstall." >&2; exit 1; fi
 	rm -f $(DESTDIR)$(LIBEXECDIR)/mod_devcache.so $(load) $(conf).dist \
 	    $(DESTDIR)$(BINDIR)/devcachectl
 	@if cmp -s conf/devcache.conf $(conf); then rm -f $(conf); fi
