@@ -62,8 +62,9 @@ apr_array_header_t *devcache_report_reasons(apr_pool_t *p)
 
 apr_array_header_t *devcache_report_flights(apr_pool_t *p)
 {
-    apr_array_header_t *to = apr_array_make(p, 4, sizeof(devcache_line_t));
+    apr_array_header_t *to = apr_array_make(p, 6, sizeof(devcache_line_t));
     devcache_flight_stats_t s;
+    unsigned max;
 
     devcache_flight_stats(&s);
     add_gauge(to, "flights", s.flights, "fetches under way that others may follow");
@@ -71,18 +72,27 @@ apr_array_header_t *devcache_report_flights(apr_pool_t *p)
     add_gauge(to, "flights_streaming", s.streaming,
               "of these, read by followers already");
     add_gauge(to, "flight_followers", s.followers, "requests that wait for one of them");
+    add_gauge(to, "claims", devcache_stats_claims(devcache_now(), &max),
+              "short jobs under way, such as refreshes");
+    add_gauge(to, "claims_max", max, "their bound; a job that finds it reached is left");
     return to;
 }
 
 apr_array_header_t *devcache_report_store(const devcache_store_stats_t *s, apr_pool_t *p)
 {
-    apr_array_header_t *to = apr_array_make(p, 24, sizeof(devcache_line_t));
+    apr_array_header_t *to = apr_array_make(p, 28, sizeof(devcache_line_t));
 
     add_gauge(to, "bytes", s->bytes, "bytes held by files now");
     add_gauge(to, "size", s->size, "their bound: DevCacheSize");
     add_gauge(to, "objects", s->objects, "stored responses");
     add_gauge(to, "max_objects", s->max_objects, "their bound");
     add_gauge(to, "files", s->segments, "segments and large bodies");
+    add_gauge(to, "max_files", s->max_files, "their bound");
+    add_gauge(to, "specs", s->specs, "different sets of fields that responses vary by");
+    add_gauge(to, "max_specs", s->max_specs,
+              "their bound; what brings another one is not stored");
+    add_gauge(to, "spec_bytes", s->spec_bytes, "bytes of the names of these fields");
+    add_gauge(to, "max_spec_bytes", s->max_spec_bytes, "their bound");
     add(to, "published", s->published, "responses made visible");
     add(to, "refreshed", s->refreshed, "given new fields by a 304");
     add(to, "removed", s->removed, "removed by purge or invalidation");

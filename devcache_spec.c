@@ -94,6 +94,17 @@ apr_status_t devcache_spec_intern(devcache_shared_t *sh, devcache_slice_t text,
     return rv;
 }
 
+unsigned devcache_spec_count(const devcache_shared_t *sh, apr_uint64_t *pbytes)
+{
+    unsigned id, n = 0;
+
+    for (id = 0; id < DEVCACHE_SPECS; id++) {
+        n += __atomic_load_n(&sh->specs[id].hash, __ATOMIC_RELAXED) != 0;
+    }
+    *pbytes = __atomic_load_n(&sh->head->spec_text_used, __ATOMIC_RELAXED);
+    return n;
+}
+
 int devcache_spec_sound(const devcache_shared_t *sh)
 {
     unsigned id;

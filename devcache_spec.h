@@ -21,6 +21,9 @@ apr_status_t devcache_spec_intern(devcache_shared_t *sh, devcache_slice_t text,
 /** The text with number @a id, NUL-terminated; NULL if there is none. */
 const char *devcache_spec_text(const devcache_shared_t *sh, unsigned id);
 
+/** How many there are, of DEVCACHE_SPECS, with how many bytes of text. No lock. */
+unsigned devcache_spec_count(const devcache_shared_t *sh, apr_uint64_t *pbytes);
+
 /** Is every spec what its hash says? To be asked before an old index is believed. */
 int devcache_spec_sound(const devcache_shared_t *sh);
 

@@ -104,6 +104,17 @@ apr_uint64_t devcache_stats_claim(apr_uint64_t id, apr_time_t now, apr_time_t un
     return 0;
 }
 
+unsigned devcache_stats_claims(apr_time_t now, unsigned *pmax)
+{
+    unsigned i, n = 0;
+
+    for (i = 0; shared && i < CLAIMS; i++) {
+        n += claim_live(__atomic_load_n(&shared->claims[i], __ATOMIC_RELAXED), now);
+    }
+    *pmax = CLAIMS;
+    return n;
+}
+
 void devcache_stats_release(apr_uint64_t ticket)
 {
     unsigned i;

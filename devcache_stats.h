@@ -78,6 +78,9 @@ const char *devcache_stats_meaning(devcache_counter_e counter);
  */
 apr_uint64_t devcache_stats_claim(apr_uint64_t id, apr_time_t now, apr_time_t until);
 
+/** How many claims are held, of *pmax. */
+unsigned devcache_stats_claims(apr_time_t now, unsigned *pmax);
+
 /** Give a claim back; 0 and lapsed tickets are allowed. */
 void devcache_stats_release(apr_uint64_t ticket);
 

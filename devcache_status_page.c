@@ -244,6 +244,14 @@ static void show_fill(request_rec *r, const devcache_report_t *rep)
                                         devcache_draw_number(n->objects, r->pool),
                                         devcache_draw_number(n->max_objects, r->pool)),
                            n->objects, n->max_objects, 0);
+        if (n->specs * 2 > n->max_specs || n->spec_bytes * 2 > n->max_spec_bytes) {
+            devcache_draw_fill(r, "kinds of Vary",
+                               apr_psprintf(r->pool, "%s of %s, with %s of names",
+                                            devcache_draw_number(n->specs, r->pool),
+                                            devcache_draw_number(n->max_specs, r->pool),
+                                            devcache_draw_bytes(n->spec_bytes, r->pool)),
+                               n->specs, n->max_specs, 1);
+        }
         if (n->rebuild_done < n->rebuild_total) {
             devcache_draw_fill(
                 r, "index being rebuilt",

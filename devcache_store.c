@@ -634,6 +634,10 @@ void devcache_store_stats_of(const devcache_shared_t *sh, devcache_store_stats_t
     out->size = sh->g.size;
     out->objects = devcache_index_objects(sh);
     out->max_objects = (apr_uint64_t)sh->g.stripes * sh->g.entries;
+    out->max_files = sh->g.slots;
+    out->specs = devcache_spec_count(sh, &out->spec_bytes);
+    out->max_specs = DEVCACHE_SPECS;
+    out->max_spec_bytes = DEVCACHE_SPEC_TEXT;
     out->published = n[DEVCACHE_N_PUBLISHED];
     out->refreshed = n[DEVCACHE_N_REFRESHED];
     out->removed = n[DEVCACHE_N_REMOVED];

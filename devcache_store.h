@@ -256,6 +256,9 @@ typedef struct devcache_store_stats_t {
     apr_uint64_t objects; /* entries in the index */
     apr_uint64_t max_objects;
     apr_uint64_t segments; /* files now, large bodies included */
+    apr_uint64_t max_files;
+    apr_uint64_t specs, max_specs; /* for the life of the index */
+    apr_uint64_t spec_bytes, max_spec_bytes;
     apr_uint64_t published, refreshed, removed, evicted, requeued;
     apr_uint64_t damaged;                     /* records that failed verification */
     apr_uint64_t errors;                      /* I/O errors */

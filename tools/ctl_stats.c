@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include <apr_strings.h>
-#include "../devcache_inspect.h"
 
 /* Names as the status page has them. */
 static const struct {
@@ -24,6 +23,11 @@ static const struct {
     N("store_objects", objects),
     N("store_max_objects", max_objects),
     N("store_files", segments),
+    N("store_max_files", max_files),
+    N("store_specs", specs),
+    N("store_max_specs", max_specs),
+    N("store_spec_bytes", spec_bytes),
+    N("store_max_spec_bytes", max_spec_bytes),
     N("store_published", published),
     N("store_refreshed", refreshed),
     N("store_removed", removed),
@@ -42,11 +46,11 @@ int ctl_index_numbers(ctl_t *c, apr_table_t *numbers)
 {
     devcache_store_stats_t stats;
     devcache_inspect_t *in;
-    const char *error;
     apr_size_t i;
+    int rv = ctl_open(c, &in);
 
-    if (devcache_inspect_open(&in, c->root, &error, c->pool) != APR_SUCCESS) {
-        return ctl_wrong(c, "%s", error);
+    if (rv != CTL_OK) {
+        return rv;
     }
     if (!devcache_inspect_stats(in, &stats)) {
         return ctl_fail(c, "\"%s\": %s; the next start of the server makes a new one",
@@ -65,14 +69,11 @@ int ctl_index_numbers(ctl_t *c, apr_table_t *numbers)
 const char *ctl_numbers(ctl_t *c, apr_table_t *numbers)
 {
     ctl_answer_t answer;
-    const char *error = ctl_get(c, apr_pstrcat(c->pool, c->url, "?auto", NULL), &answer);
+    const char *error = ctl_ask_status(c, "?auto", &answer);
     char *line, *last;
 
     if (error) {
         return error;
-    }
-    if (answer.status != 200) {
-        return apr_psprintf(c->pool, "%s answers with status %ld", c->url, answer.status);
     }
     for (line = apr_strtok(answer.body, "\r\n", &last); line;
          line = apr_strtok(NULL, "\r\n", &last)) {
@@ -83,11 +84,9 @@ const char *ctl_numbers(ctl_t *c, apr_table_t *numbers)
             apr_table_addn(numbers, line, colon + 2);
         }
     }
-    if (!apr_table_get(numbers, "requests") || !apr_table_get(numbers, "hits")) {
-        return apr_psprintf(c->pool,
-                            "%s is not a devcache-status page: give the URL of one by "
-                            "--url or DEVCACHE_STATUS_URL",
-                            c->url);
+    if (answer.status != 200 || !apr_table_get(numbers, "requests") ||
+        !apr_table_get(numbers, "hits")) {
+        return apr_psprintf(c->pool, CTL_NO_STATUS, c->url, answer.status);
     }
     return NULL;
 }
@@ -120,7 +119,8 @@ static void print_numbers(ctl_t *c, const apr_table_t *numbers)
         if (c->json) {
             put_number(&j, e->key, e->val);
         } else {
-            printf("%-32s ", e->key);
+            ctl_print_str(stdout, e->key);
+            printf("%*s ", 32 - (int)strnlen(e->key, 32), "");
             ctl_print_str(stdout, e->val);
             fputc('\n', stdout);
         }
