@@ -24,6 +24,7 @@
 #include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
 #include <http_vhost.h>
 #include "devcache_clock.h"
 #include "devcache_conf.h"
@@ -133,6 +134,32 @@ static const char *read_question(request_rec *r, asked_t *a)
 
 static const struct ap_logconf silent = {NULL, -1};
 
+/* Noted on a copy of a connection that a request for https would have come by: mod_ssl
+ * itself asks for the session, which the copy has not. */
+static const char over_tls[] = "devcache-explain-tls";
+
+static const char *scheme_of(const request_rec *r)
+{
+    return apr_table_get(r->connection->notes, over_tls) ? "https" : NULL;
+}
+
+static apr_port_t default_port(const request_rec *r)
+{
+    return apr_table_get(r->connection->notes, over_tls) ? DEFAULT_HTTPS_PORT : 0;
+}
+
+static int is_tls(conn_rec *c)
+{
+    return apr_table_get(c->notes, over_tls) ? OK : DECLINED;
+}
+
+void devcache_explain_hooks(void)
+{
+    ap_hook_http_scheme(scheme_of, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_default_port(default_port, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_ssl_conn_is_ssl(is_tls, NULL, NULL, APR_HOOK_LAST);
+}
+
 /* What modules keep with the connection, for their hooks count on it; but neither the TLS
  * session nor the HTTP/2 stream that the question has come by. */
 static ap_conf_vector_t *copy_config(ap_conf_vector_t *from, apr_pool_t *p)
@@ -163,6 +190,9 @@ static conn_rec *make_connection(request_rec *r, const asked_t *a)
     c->master = NULL;
     c->log = &silent;
     c->notes = apr_table_make(r->pool, 1);
+    if (!strcmp(a->url.scheme, "https")) {
+        apr_table_setn(c->notes, over_tls, "1");
+    }
     c->conn_config = copy_config(own->conn_config, r->pool);
     c->base_server = ap_server_conf;
     ap_update_vhost_given_ip(c);

@@ -15,6 +15,9 @@
 /** Does the status page's query ask for an explanation? */
 int devcache_explain_asked(const request_rec *r);
 
+/** So that a request that is explained has come by TLS where its URL says https. */
+void devcache_explain_hooks(void);
+
 /**
  * Answer in JSON. The query: explain=URL, header=Name:%20value (any number of them), and
  * address=IP, the one that the visitor's connection comes to, if it is not this one's.

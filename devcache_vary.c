@@ -115,13 +115,17 @@ const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p)
     char text[URL_MAX], *out = text;
     const char *end = text + sizeof(text);
     devcache_vary_parts_t k;
+    int bare;
 
     if (!devcache_vary_key_parts(key, &k)) {
         return "-";
     }
     out = show(out, end, k.scheme);
     out = show(out, end, devcache_slice_str("://"));
+    bare = k.host.len && memchr(k.host.data, ':', k.host.len); /* IPv6, RFC 3986 3.2.2 */
+    out = show(out, end, devcache_slice_str(bare ? "[" : ""));
     out = show(out, end, k.host);
+    out = show(out, end, devcache_slice_str(bare ? "]" : ""));
     if (!is_default_port(k.scheme, k.port)) {
         out = show(out, end, devcache_slice_str(apr_psprintf(p, ":%u", k.port)));
     }
@@ -338,19 +342,41 @@ static const char *text_of(devcache_slice_t s, apr_pool_t *p)
     return s.data ? apr_pstrndup(p, s.data, s.len) : NULL;
 }
 
+/* A target's parts in one line: those that say something, but not the last, which has the
+ * values of fields that are in the key and may be secret. */
+static const char *target_text(devcache_slice_t target, apr_pool_t *p)
+{
+    devcache_reader_t r = devcache_reader(target);
+    const char *text = "";
+
+    while (r.pos < r.end) {
+        devcache_slice_t part = devcache_get_slice(&r);
+
+        if (r.bad) {
+            return text_of(target, p);
+        }
+        if (part.len && r.pos < r.end) {
+            text = apr_pstrcat(p, text, *text ? " " : "", text_of(part, p), NULL);
+        }
+    }
+    return text;
+}
+
 int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_pool_t *p)
 {
     devcache_reader_t r = devcache_reader(values);
+    devcache_slice_t target;
     const char *name;
     int count = 0;
 
     memset(out, 0, sizeof(*out));
     out->values = apr_table_make(p, 4);
     out->spec = text_of(devcache_get_slice(&r), p);
-    out->target = text_of(devcache_get_slice(&r), p);
-    if (r.bad || !out->spec || !out->target) {
+    target = devcache_get_slice(&r);
+    if (r.bad || !out->spec || !target.data) {
         return 0;
     }
+    out->target = target_text(target, p);
     for (name = out->spec; *name && count < DEVCACHE_VARY_MAX_NAMES; count++) {
         apr_size_t len = strcspn(name, " ");
         const char *field = apr_pstrmemdup(p, name, len);

@@ -84,7 +84,8 @@ devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const ch
 /** A stored variant, taken apart for people. Strings in the pool of the call. */
 typedef struct devcache_vary_said_t {
     const char *spec;
-    const char *target;  /* as devcache_vary_values() was given it */
+    const char *target;  /* its parts, but the last, with blanks between; if it has none,
+                          * as devcache_vary_values() was given it */
     const char *device;  /* NULL: it does not depend on the device */
     apr_table_t *values; /* the other names of the spec with their values; absent ones
                           * are not there */

@@ -42,6 +42,7 @@
 #include "devcache_ban.h"
 #include "devcache_clock.h"
 #include "devcache_conf.h"
+#include "devcache_explain.h"
 #include "devcache_head.h"
 #include "devcache_lint.h"
 #include "devcache_log.h"
@@ -391,6 +392,7 @@ static void register_hooks(apr_pool_t *p)
     devcache_purge_register_methods(p);
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    devcache_explain_hooks();
     ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
