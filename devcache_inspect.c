@@ -376,8 +376,9 @@ apr_status_t devcache_inspect_open(devcache_inspect_t **pin, const char *root,
     in->fd = open(root, flags);
     if (in->fd < 0 || fstat(in->fd, &st) != 0) {
         rv = errno;
-        *perror = apr_psprintf(p, "\"%s\" cannot be opened as a directory: %s", root,
-                               apr_strerror(rv, text, sizeof(text)));
+        *perror = apr_psprintf(p, "\"%s\" cannot be opened as a directory: %s%s", root,
+                               apr_strerror(rv, text, sizeof(text)),
+                               APR_STATUS_IS_ENOTDIR(rv) ? ", or a symbolic link" : "");
         return rv;
     }
     in->owner = st.st_uid;

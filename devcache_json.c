@@ -42,6 +42,12 @@ static unsigned utf8_length(const unsigned char *s, apr_size_t left)
     return n;
 }
 
+/* U+0080 to U+009F, which terminals take for commands as they do those below U+0020. */
+static int is_c1(const unsigned char *s, unsigned n)
+{
+    return n == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+}
+
 /* The escape of a character that may not stand for itself, in @a text, which has room for
  * seven; 0: it may. */
 static unsigned escape(char *text, unsigned char c)
@@ -71,6 +77,9 @@ static void put_escaped(devcache_json_put_fn *put, void *baton, devcache_slice_t
         if (n == 0) {
             memcpy(text, "\xef\xbf\xbd", 3);
             len = 3;
+            n = 1;
+        } else if (is_c1(s + i, n)) {
+            len = (unsigned)snprintf(text, sizeof text, "\\u00%02x", s[i + 1]);
         } else if (n > 1 || (len = escape(text, s[i])) == 0) {
             i += n;
             continue;
@@ -79,7 +88,7 @@ static void put_escaped(devcache_json_put_fn *put, void *baton, devcache_slice_t
             put(baton, value.data + plain, i - plain);
         }
         put(baton, text, len);
-        plain = ++i;
+        plain = i += n;
     }
     if (i > plain) {
         put(baton, value.data + plain, i - plain);

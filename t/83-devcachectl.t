@@ -75,9 +75,9 @@ is $ls->{exit}, 0, 'ls';
 is $ls->{err}, '', '  silently';
 my @lines = split /\n/, $ls->{out};
 is scalar @lines, 8, '  a head and seven objects';
-like $lines[0], qr/^class +status +size +age +ttl +hits +url$/, '  the head';
+like $lines[0], qr/^class +status +size +age +ttl +url$/, '  the head';
 my ($phone) = grep { /^mobile / } @lines;
-like $phone, qr{^mobile +200 +16 +\d+s +(?:59\d|10m|9m)\S* +[1-3]\+? +\Q$base\E/page$},
+like $phone, qr{^mobile +200 +16B +\d+s +(?:59\d|10m|9m)\S* +\Q$base\E/page$},
     '  the phone\'s page';
 is scalar(grep { /^- / } @lines), 4, '  four that are for all devices';
 like $ls->{out}, qr{\Q$base\E/all/caf%C3%A9$}m, '  bytes beyond ASCII are escaped';
@@ -85,7 +85,7 @@ like $ls->{out}, qr{\Q$base\E/all/caf%C3%A9$}m, '  bytes beyond ASCII are escape
 my $all = ctl_json('ls', '--root', $root, "$base/page");
 is join(' ', sort map { $_->{class} } @$all), 'mobile pc tablet', 'ls --json with a prefix';
 is_deeply [sort keys %{ $all->[0] }],
-    [qw(age class hits live size status ttl url)], '  what it tells of each';
+    [qw(age class live size status ttl url used)], '  what it tells of each';
 is_deeply ctl_json('ls', '--root', $root, 'http://nobody'), [], '  nothing by that prefix';
 
 # --- show -----------------------------------------------------------------------------
@@ -158,7 +158,7 @@ is_deeply times_of(), $times, 'not even an access time of a stopped server\'s fi
 is_deeply bytes_of(), $bytes, '  nor a byte of them';
 is_deeply [$root, sort glob "$root/*"], \@files, '  and there is no new one';
 is $verify->{exit}, 0, 'verify of a stopped server\'s directory';
-like $verify->{out}, qr/^\d+ segments, \S+: \d+ objects \(\d+ in use\), \d+ removals, 0 writes not finished, 0 damaged$/m, '  in one line';
+like $verify->{out}, qr/^\d+ segments, [\d.]+[KM]B: \d+ objects \(\d+ in use\), \d+ removals, 0 writes not finished, 0 damaged$/m, '  in one line';
 like $verify->{err}, qr/\Averify: .*verify: 100%\n\z/s, '  with lines of progress';
 my $drawn = ctl_tty('verify', '--root', $root);
 like $drawn->{out}, qr/\rverify \[#+\] 100%/, '  with a bar on a terminal';

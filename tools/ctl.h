@@ -21,6 +21,7 @@
 #include <curl/curl.h>
 #include <jansson.h>
 #include "../devcache_bytes.h"
+#include "../devcache_inspect.h"
 #include "../devcache_json.h"
 
 /* Exit codes. */
@@ -41,7 +42,7 @@ typedef struct ctl_t {
     apr_array_header_t *headers; /* const char *: "Name: value" */
     const char *address;         /* NULL: not given */
     struct curl_slist *connect;  /* where requests go, for libcurl; NULL: by their URL */
-    int once, soft;
+    int once, soft, insecure;
     double interval;          /* top: seconds */
     double rate;              /* warm: requests a second */
     long concurrency;         /* warm: requests at once */
@@ -73,11 +74,14 @@ int ctl_wrong(const ctl_t *c, const char *fmt, ...) __attribute__((format(printf
 /** A writer of JSON to standard output. */
 void ctl_json_begin(devcache_json_t *j);
 
+/** Print what a server has sent, on standard output, in ASCII. */
+void ctl_print_json(const json_t *value);
+
 /** Print bytes so that no terminal takes them for a command: \xNN for all but ASCII. */
 void ctl_print(FILE *to, devcache_slice_t s);
 void ctl_print_str(FILE *to, const char *s);
 
-/* "1.5M", "12m", "2026-11-23 03:12:11 UTC", in @a p. */
+/* "1.5MB", "12m", "2026-11-23 03:12:11 UTC", in @a p. */
 const char *ctl_bytes(apr_uint64_t bytes, apr_pool_t *p);
 const char *ctl_duration(apr_int64_t seconds, apr_pool_t *p);
 const char *ctl_instant(apr_time_t t, apr_pool_t *p);
@@ -121,7 +125,23 @@ CURL *ctl_curl(ctl_t *c, const char *url);
  */
 const char *ctl_ask(ctl_t *c, const char *method, const char *url,
                     struct curl_slist *headers, ctl_answer_t *out);
-const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out);
+
+/* What there is to say of another page: a format for its URL and status. */
+#define CTL_NO_STATUS                                                                    \
+    "%s is not a devcache-status page for you (status %ld): is there SetHandler "        \
+    "devcache-status with a Require that lets you in? Another URL goes by --url or "     \
+    "DEVCACHE_STATUS_URL"
+
+/** GET the status page c->url, with @a query behind it. As ctl_ask(), but says what to
+ * do.
+ */
+const char *ctl_ask_status(ctl_t *c, const char *query, ctl_answer_t *out);
+
+/* ---- ctl_dir.c ------------------------------------------------------------------------
+ */
+
+/** Open the directory c->root, or say what is wrong. @return an exit code */
+int ctl_open(ctl_t *c, devcache_inspect_t **pin);
 
 /* ---- ctl_stats.c ----------------------------------------------------------------------
  */

@@ -9,7 +9,6 @@
 #include <apr_strings.h>
 #include <apr_uri.h>
 #include "../devcache_clock.h"
-#include "../devcache_inspect.h"
 #include "../devcache_response.h"
 #include "../devcache_segment.h"
 #include "../devcache_vary.h"
@@ -63,14 +62,30 @@ static void decode(const listing_t *l, const devcache_found_t *found, object_t *
     }
 }
 
-/* Open the directory that the command line names.
+int ctl_open(ctl_t *c, devcache_inspect_t **pin)
+{
+    const char *error;
+    apr_status_t rv = devcache_inspect_open(pin, c->root, &error, c->pool);
+
+    return rv == APR_SUCCESS
+               ? CTL_OK
+               : ctl_wrong(c, "%s%s", error,
+                           APR_STATUS_IS_EACCES(rv) ? "; be its owner, or root"
+                           : APR_STATUS_IS_ENOENT(rv)
+                               ? "; DevCacheRoot goes by --root or "
+                                 "DEVCACHE_ROOT"
+                               : "");
+}
+
+/* Open the directory that the command line names, and tell if its index is of no use.
  * @return an exit code; CTL_OK: *pin is set */
 static int open_root(ctl_t *c, devcache_inspect_t **pin)
 {
-    const char *error, *partly;
+    const char *partly;
+    int rv;
 
-    if (devcache_inspect_open(pin, c->root, &error, c->pool) != APR_SUCCESS) {
-        return ctl_wrong(c, "%s", error);
+    if ((rv = ctl_open(c, pin)) != CTL_OK) {
+        return rv;
     }
     partly = devcache_inspect_no_index(*pin);
     if (partly) {
@@ -126,17 +141,18 @@ static void put_object(listing_t *l, const devcache_found_t *found, const object
     if (found->live < 0) {
         devcache_json_null(j, "live");
     } else {
-        devcache_json_uint(j, "hits", found->use);
+        devcache_json_uint(j, "used", found->use);
         devcache_json_bool(j, "live", 1);
     }
 }
 
 /* The index counts no further. */
-static const char *hits(const devcache_found_t *found)
+static const char *used(const devcache_found_t *found)
 {
-    static const char *const words[] = {"0", "1", "2", "3+"};
+    static const char *const words[] = {"not lately", "once lately", "twice lately",
+                                        "three times or more lately"};
 
-    return found->live < 0 ? "-" : words[found->use < 3 ? found->use : 3];
+    return found->live < 0 ? "not known" : words[found->use < 3 ? found->use : 3];
 }
 
 static void print_object(listing_t *l, const devcache_found_t *found, const object_t *o)
@@ -144,10 +160,10 @@ static void print_object(listing_t *l, const devcache_found_t *found, const obje
     const char *klass = o->decoded && o->said.device ? o->said.device : "-";
     const char *status = o->decoded ? apr_itoa(l->p, o->resp.status) : "-";
 
-    printf("%-7s %6s %8s %7s %7s %4s  %s\n", klass, status,
+    printf("%-7s %6s %8s %7s %7s  %s\n", klass, status,
            ctl_bytes(found->rec.body_len, l->p),
            o->decoded ? ctl_duration(o->age, l->p) : "-",
-           o->decoded ? ctl_duration(o->ttl, l->p) : "-", hits(found), o->url);
+           o->decoded ? ctl_duration(o->ttl, l->p) : "-", o->url);
 }
 
 static int list_one(void *baton, const devcache_found_t *found)
@@ -196,8 +212,8 @@ int ctl_ls(ctl_t *c)
     if (c->json) {
         devcache_json_array(&l.json, NULL);
     } else {
-        printf("%-7s %6s %8s %7s %7s %4s  %s\n", "class", "status", "size", "age", "ttl",
-               "hits", "url");
+        printf("%-7s %6s %8s %7s %7s  %s\n", "class", "status", "size", "age", "ttl",
+               "url");
     }
     each_segment(&l, 0, list_one, &l, NULL);
     if (c->json) {
@@ -364,7 +380,7 @@ static void print_details(listing_t *l, const devcache_found_t *found, const obj
         devcache_segment_name(name, DEVCACHE_FILE_BODY, found->rec.ref_serial);
         print_line("", apr_psprintf(l->p, "and %s", name));
     }
-    print_line("hits", hits(found));
+    print_line("used", used(found));
     printf("  headers\n");
     if (o->resp.content_type && !apr_table_get(o->resp.fields, "Content-Type")) {
         printf("    Content-Type: ");

@@ -30,14 +30,14 @@ static void add_arg(ctl_t *c, CURL *curl, char **url, const char *name, const ch
 {
     char *escaped = curl_easy_escape(curl, value, 0);
 
-    *url = apr_pstrcat(c->pool, *url, strchr(*url, '?') ? "&" : "?", name, "=",
+    *url = apr_pstrcat(c->pool, *url, **url ? "&" : "?", name, "=",
                        escaped ? escaped : "", NULL);
     curl_free(escaped);
 }
 
 static char *question(ctl_t *c)
 {
-    char *url = apr_pstrdup(c->pool, c->url);
+    char *url = apr_pstrdup(c->pool, "");
     CURL *curl = curl_easy_init();
     int i;
 
@@ -66,9 +66,13 @@ static const char *text(const json_t *object, const char *name)
     return s ? s : "";
 }
 
+/* Within what microseconds hold, whatever the server says. */
 static apr_int64_t number(const json_t *object, const char *name)
 {
-    return json_integer_value(json_object_get(object, name));
+    apr_int64_t n = json_integer_value(json_object_get(object, name));
+    const apr_int64_t bound = APR_INT64_C(1000000000000);
+
+    return n < -bound ? -bound : n > bound ? bound : n;
 }
 
 static void line(const char *name, const char *value)
@@ -231,6 +235,9 @@ static void print_prospect(ctl_t *c, const json_t *all)
          : by_default
              ? apr_pstrcat(c->pool, "what the origin states, else by ", by_default, NULL)
              : "what the origin states, else a guess from Last-Modified");
+    line("before",
+         "not remembered: if it was asked for and not stored, the access log has "
+         "the reason (DEVCACHE_REASON)");
 }
 
 static void print_all(ctl_t *c, const json_t *all)
@@ -260,7 +267,7 @@ static void print_all(ctl_t *c, const json_t *all)
 int ctl_explain(ctl_t *c)
 {
     ctl_answer_t answer;
-    const char *error = ctl_get(c, question(c), &answer);
+    const char *error = ctl_ask_status(c, question(c), &answer);
     json_t *all = error ? NULL : json_loadb(answer.body, answer.len, 0, NULL);
     int rv = CTL_OK;
 
@@ -268,16 +275,13 @@ int ctl_explain(ctl_t *c)
         return ctl_fail(c, "%s", error);
     }
     if (!json_is_object(all)) {
-        rv = ctl_fail(c,
-                      "%s answers with status %ld and no explanation: give the URL of a "
-                      "devcache-status page by --url or DEVCACHE_STATUS_URL",
-                      c->url, answer.status);
+        rv = ctl_fail(c, CTL_NO_STATUS, c->url, answer.status);
     } else if (answer.status != 200) {
         rv = ctl_fail(c, "the server refuses (%ld): %s", answer.status,
                       text(all, "error"));
         rv = answer.status == 400 ? CTL_WRONG : rv;
     } else if (c->json) {
-        fwrite(answer.body, 1, answer.len, stdout);
+        ctl_print_json(all);
     } else {
         print_all(c, all);
     }

@@ -72,6 +72,8 @@ CURL *ctl_curl(ctl_t *c, const char *url)
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "devcachectl");
         curl_easy_setopt(curl, CURLOPT_CONNECT_TO, c->connect);
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, c->insecure ? 0L : 1L);
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, c->insecure ? 0L : 2L);
     }
     return curl;
 }
@@ -101,6 +103,10 @@ const char *ctl_ask(ctl_t *c, const char *method, const char *url,
     rc = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->status);
     curl_easy_cleanup(curl);
+    if (rc == CURLE_WRITE_ERROR) {
+        return apr_psprintf(c->pool, "%s: the answer is longer than %u MB", url,
+                            CTL_BODY_MAX >> 20);
+    }
     if (rc != CURLE_OK) {
         return apr_psprintf(c->pool, "%s: %s", url,
                             *error ? error : curl_easy_strerror(rc));
@@ -108,7 +114,14 @@ const char *ctl_ask(ctl_t *c, const char *method, const char *url,
     return NULL;
 }
 
-const char *ctl_get(ctl_t *c, const char *url, ctl_answer_t *out)
+const char *ctl_ask_status(ctl_t *c, const char *query, ctl_answer_t *out)
 {
-    return ctl_ask(c, "GET", url, NULL, out);
+    const char *url = apr_pstrcat(c->pool, c->url, query, NULL);
+    const char *error = ctl_ask(c, "GET", url, NULL, out);
+
+    return error ? apr_pstrcat(c->pool, error,
+                               "; does the server run, and is its devcache-status page "
+                               "there (--url or DEVCACHE_STATUS_URL)?",
+                               NULL)
+                 : NULL;
 }

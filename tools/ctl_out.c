@@ -14,11 +14,12 @@
 #define BAR_WIDTH 40
 #define REDRAW (100 * 1000) /* microseconds */
 
+/* Some of it may be a server's words. */
 static void say(const ctl_t *c, const char *fmt, va_list ap)
 {
     fflush(stdout);
     fprintf(stderr, "devcachectl %s: ", c->verb);
-    vfprintf(stderr, fmt, ap);
+    ctl_print_str(stderr, apr_pvsprintf(c->pool, fmt, ap));
     fputc('\n', stderr);
 }
 
@@ -54,6 +55,15 @@ void ctl_json_begin(devcache_json_t *j)
     devcache_json_init(j, put, NULL);
 }
 
+void ctl_print_json(const json_t *value)
+{
+    char *text = json_dumps(value,
+                            JSON_INDENT(1) | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER);
+
+    puts(text ? text : "null");
+    free(text);
+}
+
 void ctl_print(FILE *to, devcache_slice_t s)
 {
     apr_size_t i;
@@ -76,7 +86,7 @@ void ctl_print_str(FILE *to, const char *s)
 
 const char *ctl_bytes(apr_uint64_t bytes, apr_pool_t *p)
 {
-    static const char units[] = " KMGTP";
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB", NULL};
     double value = (double)bytes;
     int unit = 0;
 
@@ -85,14 +95,16 @@ const char *ctl_bytes(apr_uint64_t bytes, apr_pool_t *p)
         unit++;
     }
     if (unit == 0) {
-        return apr_psprintf(p, "%" APR_UINT64_T_FMT, bytes);
+        return apr_psprintf(p, "%" APR_UINT64_T_FMT "B", bytes);
     }
-    return apr_psprintf(p, value < 9.95 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+    return apr_psprintf(p, value < 9.95 ? "%.1f%s" : "%.0f%s", value, units[unit]);
 }
 
 const char *ctl_duration(apr_int64_t seconds, apr_pool_t *p)
 {
-    apr_int64_t n = seconds < 0 ? -seconds : seconds;
+    apr_int64_t n = seconds < -APR_INT64_MAX ? APR_INT64_MAX
+                    : seconds < 0            ? -seconds
+                                             : seconds;
     const char *sign = seconds < 0 ? "-" : "";
 
     return n < 300      ? apr_psprintf(p, "%s%ds", sign, (int)n)

@@ -88,7 +88,7 @@ static int report(ctl_t *c, const char *url, const ctl_answer_t *answer)
             c, "%s: the server answers with status %ld: %s", url, answer->status,
             error ? error : "is there DevCachePurge On, with a Require for you?");
     } else if (c->json) {
-        fwrite(answer->body, 1, answer->len, stdout);
+        ctl_print_json(all);
     } else if (expired) {
         printf("%lld removed, %lld stale from now on\n",
                (long long)json_integer_value(purged),

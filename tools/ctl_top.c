@@ -112,7 +112,7 @@ static void look(ctl_t *c, look_t *l)
         l->error = ctl_index_numbers(c, l->index) == CTL_OK ? NULL : "";
         return;
     }
-    l->error = ctl_get(c, apr_pstrcat(c->pool, c->url, "?json", NULL), &answer);
+    l->error = ctl_ask_status(c, "?json", &answer);
     if (l->error) {
         return;
     }
@@ -120,16 +120,16 @@ static void look(ctl_t *c, look_t *l)
     if (answer.status != 200 || !json_is_object(json_object_get(l->all, "totals"))) {
         json_decref(l->all);
         l->all = NULL;
-        l->error = apr_psprintf(c->pool,
-                                "%s is not a devcache-status page (status %ld): give the "
-                                "URL of one by --url or DEVCACHE_STATUS_URL",
-                                c->url, answer.status);
+        l->error = apr_psprintf(c->pool, CTL_NO_STATUS, c->url, answer.status);
     }
 }
 
+/* Within what integers hold, whatever the server says. */
 static double number(const json_t *object, const char *name)
 {
-    return json_number_value(json_object_get(object, name));
+    double n = json_number_value(json_object_get(object, name));
+
+    return n < -1e15 ? -1e15 : n < 1e15 ? n : 1e15;
 }
 
 static double seconds_between(const look_t *then, const look_t *now)

@@ -45,6 +45,7 @@ static const struct option options[] = {
     {"file", required_argument, NULL, 'f'},
     {"rate", required_argument, NULL, 'R'},
     {"concurrency", required_argument, NULL, 'c'},
+    {"insecure", no_argument, NULL, 'k'},
     {NULL, 0, NULL, 0},
 };
 
@@ -76,21 +77,21 @@ static const struct {
      "                   - is standard input\n"},
     {'R', "  -R, --rate N     requests a second at the most; 10\n"},
     {'c', "  -c, --concurrency N   requests at once; 4\n"},
+    {'k', "  -k, --insecure   take any certificate of an https server\n"},
     {'j', "  -j, --json       print JSON\n"},
     {'h', "  -h, --help       print this\n"},
 };
 
 static const verb_t verbs[] = {
-    {"stats", "ru", 0, 0, 0, ctl_stats, "[--url URL | --root DIR]",
+    {"stats", "ruk", 0, 0, 0, ctl_stats, "[--url URL | --root DIR]",
      "Prints the counters of a running server, or what the index in a directory has of\n"
      "them: those whose names begin with store_.\n"},
     {"ls", "r", 0, 1, 1, ctl_ls, "[PREFIX]",
      "Lists what is stored, one variant a line: device class, status, bytes of the "
      "body,\n"
-     "age, time it is still fresh for (negative: stale since), hits and URL. PREFIX is\n"
-     "compared with the URL as it is printed. Hits are those that eviction goes by: "
-     "they\n"
-     "are counted up to 3, and less when the object is moved to another segment.\n"},
+     "age, time it is still fresh for (negative: stale since) and URL. PREFIX is "
+     "compared\n"
+     "with the URL as it is printed.\n"},
     {"show", "r", 1, 1, 1, ctl_show, "URL",
      "Shows every stored variant of a URL with its times and its stored headers. Ends\n"
      "with 1 if there is none.\n"},
@@ -100,25 +101,25 @@ static const verb_t verbs[] = {
      "Ends with 1 if something is damaged. A server that uses the directory is not\n"
      "disturbed: it meets damage by itself when it reads the object, forgets that and\n"
      "asks the origin.\n"},
-    {"top", "ru1i", 0, 0, 0, ctl_top, "[--url URL | --root DIR]",
+    {"top", "ru1ik", 0, 0, 0, ctl_top, "[--url URL | --root DIR]",
      "Shows requests, hits, latencies, what is stored and the busiest URLs, again and\n"
      "again; q or Ctrl-C ends it. Where standard output is no terminal, and with "
      "--once,\n"
      "one page is printed after one interval. From a directory, what the index "
      "counts.\n"},
-    {"explain", "uAHa", 1, 1, 0, ctl_explain, "URL",
+    {"explain", "uAHak", 1, 1, 0, ctl_explain, "URL",
      "Asks the server what it would do with a GET of the URL, and why: the device class\n"
      "and the rule that gave it, the key, what is stored for such a request, until when\n"
      "it is fresh and who says so, and the directives that hold there, with file and\n"
      "line. The origin is not asked and nothing is changed. The scheme and port of the\n"
      "URL are those by which the visitor's request reaches this server.\n"},
-    {"purge", "uHtpsdC", 0, 1, 0, ctl_purge, "URL | --prefix URL | --tag TAG... [URL]",
+    {"purge", "uHtpsdCk", 0, 1, 0, ctl_purge, "URL | --prefix URL | --tag TAG... [URL]",
      "Sends a PURGE, which DevCachePurge allows: for a URL, for all that begins like "
      "it,\n"
      "or for all that bears a tag, and prints how many responses went. By tag the "
      "request\n"
      "goes to URL, else to the server of the status page.\n"},
-    {"warm", "HCfRc", 0, 0, 0, ctl_warm, "-f FILE",
+    {"warm", "HCfRck", 0, 0, 0, ctl_warm, "-f FILE",
      "Asks for each URL of a list as a desktop, a tablet and a phone would, at a "
      "bounded\n"
      "rate, so that the cache has them, and prints how that went: by Cache-Status where\n"
@@ -228,6 +229,9 @@ static int store_option(ctl_t *c, int letter)
     case 's':
         c->soft = 1;
         return 1;
+    case 'k':
+        c->insecure = 1;
+        return 1;
     default:
         *(letter == 'r'   ? &c->root
           : letter == 'u' ? &c->url
@@ -270,13 +274,14 @@ static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
     opterr = 0;
     optind = 1;
     for (;;) {
-        const char *word = argv[optind < argc ? optind : argc - 1];
+        const char *word;
 
-        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:t:p:sd:C:f:R:c:", options,
+        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:t:p:sd:C:f:R:c:k", options,
                              NULL);
         if (letter == -1) {
             break;
         }
+        word = argv[optind > 1 ? optind - 1 : 1]; /* getopt has moved arguments behind */
         /* A mere letter in a bundle is named by itself. */
         if (letter == '?' && optopt && word[0] == '-' && word[1] != '-') {
             word = apr_psprintf(c->pool, "-%c", optopt);

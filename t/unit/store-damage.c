@@ -1,6 +1,7 @@
 /* The store over what it finds on disk: warm starts, lost indexes, damage, traps. */
 #include <sys/resource.h>
 #include "devcache_ghost.h"
+#include "devcache_inspect.h"
 #include "store_fixture.h"
 
 #define SIZE (8 * MB)
@@ -504,6 +505,26 @@ static void test_no_room_for_index(void)
     fixture_close(&f);
 }
 
+/* A tool that looks at a damaged index asks for no more memory than that can be about. */
+static void test_inspected_counts(void)
+{
+    devcache_inspect_t *in = NULL;
+    const char *error = NULL;
+    fixture_t f;
+    apr_uint32_t i;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    fill_store(&f);
+    for (i = 0; i < f.s->sh.g.stripes; i++) {
+        f.s->sh.stripes[i].count = 0xffffffffu;
+    }
+    is_int(devcache_inspect_open(&in, fixture_root, &error, f.pool), APR_SUCCESS,
+           "an index with wrong counts can be looked at");
+    is_int(in ? devcache_inspect_no_index(in) != NULL : -1, 0, "and is of use");
+    fixture_close(&f);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -522,5 +543,6 @@ int main(void)
     test_garbled_anywhere();
     test_traps();
     test_no_room_for_index();
+    test_inspected_counts();
     return done_testing();
 }
