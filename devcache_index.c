@@ -257,6 +257,25 @@ static int lock_stripe(const devcache_shared_t *sh, stripe_ref_t r)
     }
 }
 
+/* Lock the stripe of a key to go through its chain, which is linked anew if damage has
+ * made a ring of it. */
+static int lock_chain(const devcache_shared_t *sh, stripe_ref_t r, apr_uint64_t key_hash)
+{
+    apr_uint32_t pos, steps = 0;
+
+    if (!lock_stripe(sh, r)) {
+        return 0;
+    }
+    pos = *bucket_of(sh, r, key_hash);
+    while (pos < sh->g.entries && steps++ < sh->g.entries) {
+        pos = r.entries[pos].next;
+    }
+    if (pos < sh->g.entries) {
+        relink(sh, r);
+    }
+    return 1;
+}
+
 static void unlock_stripe(stripe_ref_t r)
 {
     pthread_mutex_unlock(&r.st->lock);
@@ -341,17 +360,10 @@ static void drop_locked(stripe_ref_t r, apr_uint32_t *link, devcache_drops_t *dr
 static apr_uint32_t *seek_locked(const devcache_shared_t *sh, stripe_ref_t r,
                                  apr_uint32_t *link, apr_uint64_t key_hash)
 {
-    apr_uint32_t steps = 0;
-
-    while (*link < sh->g.entries && steps++ < sh->g.entries) {
-        devcache_entry_t *e = r.entries + *link;
-
-        if (e->key_hash == key_hash) {
-            return link;
-        }
-        link = &e->next;
+    while (*link < sh->g.entries && r.entries[*link].key_hash != key_hash) {
+        link = &r.entries[*link].next;
     }
-    return NULL;
+    return *link < sh->g.entries ? link : NULL;
 }
 
 static apr_uint32_t *link_to_locked(const devcache_shared_t *sh, stripe_ref_t r,
@@ -524,7 +536,7 @@ apr_status_t devcache_index_put(devcache_shared_t *sh, const devcache_put_t *put
     apr_status_t rv;
 
     drops->n = 0;
-    if (!lock_stripe(sh, r)) {
+    if (!lock_chain(sh, r, new.key_hash)) {
         return APR_TIMEUP;
     }
     rv = may_put_locked(sh, r, put);
@@ -569,7 +581,7 @@ apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
 
     drops->n = 0;
     *pcount = 0;
-    if (!lock_stripe(sh, r)) {
+    if (!lock_chain(sh, r, key_hash)) {
         return APR_TIMEUP;
     }
     change_begin(r);
@@ -622,7 +634,7 @@ static apr_uint32_t *lock_place(devcache_shared_t *sh, stripe_ref_t r,
     apr_uint32_t *link = NULL;
 
     *prv = APR_TIMEUP;
-    if (lock_stripe(sh, r)) {
+    if (lock_chain(sh, r, e->key_hash)) {
         link = seek_place_locked(sh, r, e);
         *prv = link ? APR_SUCCESS : APR_NOTFOUND;
         if (!link) {

@@ -177,6 +177,36 @@ static void test_full_stripe(void)
     devcache_shared_unmap(&sh);
 }
 
+/* A chain that memory's damage has made a ring of is nobody's prison. */
+static void test_ring(void)
+{
+    devcache_shared_t sh = new_shared(16 * MB, MB, 4096);
+    devcache_file_t seg = new_segment(&sh);
+    devcache_match_t m;
+    devcache_drops_t drops;
+    apr_time_t newest = 0;
+    unsigned count;
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        put_one(&sh, &seg, 1, 1, 10);
+        put_one(&sh, &seg, 1, 2, 20);
+        ok(find_one(&sh, 1, &m) == 2, "two variants");
+        m.at->next = (apr_uint32_t)(m.at - sh.entries) % sh.g.entries; /* itself */
+        if (i == 0) {
+            put_one(&sh, &seg, 1, 3, 30);
+        } else if (i == 1) {
+            devcache_index_forget(&sh, &m.entry, &drops);
+        } else if (i == 2) {
+            devcache_index_expire(&sh, &m.entry, 0);
+        }
+        devcache_index_remove(&sh, 1, &drops, &count, &newest);
+        is_int(find_one(&sh, 1, NULL), 0, "a chain that leads to itself: all go");
+        is_int((long long)devcache_index_objects(&sh), 0, "nothing left");
+    }
+    devcache_shared_unmap(&sh);
+}
+
 static void test_removals(void)
 {
     devcache_shared_t sh = new_shared(16 * MB, MB, 4096);
@@ -419,6 +449,7 @@ int main(void)
     test_sizes();
     test_entries();
     test_full_stripe();
+    test_ring();
     test_removals();
     test_bodies();
     test_repair();
