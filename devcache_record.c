@@ -37,6 +37,8 @@
 #define RECORD_MAGIC 0x4443455245564344ull /* "DCVERECD" */
 #define SUM_AT (DEVCACHE_FILE_HEADER - 8)
 #define SUMMED_FROM 16
+#define LENGTH_MAX                                                                       \
+    ((apr_uint64_t)1 << 48) /* bytes; sums with it stay far from overflow */
 
 void devcache_record_file_encode(unsigned char out[DEVCACHE_FILE_HEADER],
                                  const devcache_file_header_t *h)
@@ -68,7 +70,7 @@ int devcache_record_file_decode(const unsigned char in[DEVCACHE_FILE_HEADER],
     h->serial = devcache_get_uint(&r, 8);
     h->salt = devcache_get_uint(&r, 8);
     h->len = devcache_get_uint(&r, 8);
-    return devcache_get_uint(&sum, 8) == XXH3_64bits(in, SUM_AT);
+    return devcache_get_uint(&sum, 8) == XXH3_64bits(in, SUM_AT) && h->len <= LENGTH_MAX;
 }
 
 apr_uint32_t devcache_record_file_foreign(const unsigned char in[DEVCACHE_FILE_HEADER])
@@ -159,7 +161,8 @@ static int lengths_agree(const devcache_record_t *rec, apr_uint32_t length)
     if (rec->kind != DEVCACHE_RECORD_OBJECT) {
         return 0;
     }
-    return rec->ref_serial ? rec->body.len == 0 : rec->body.len == rec->body_len;
+    return rec->ref_serial ? rec->body.len == 0 && rec->body_len <= LENGTH_MAX
+                           : rec->body.len == rec->body_len;
 }
 
 int devcache_record_peek(const unsigned char fixed[DEVCACHE_RECORD_FIXED],

@@ -218,6 +218,28 @@ static void test_tombstones_left_out(apr_uint64_t size, int more)
     fixture_close(&f);
 }
 
+/* Lengths that would overflow when a header is added to them. */
+static void test_lengths(void)
+{
+    static const apr_uint64_t lengths[] = {~(apr_uint64_t)0, ~(apr_uint64_t)63,
+                                           (apr_uint64_t)1 << 63, 1000};
+    unsigned i;
+
+    for (i = 0; i < 4; i++) {
+        devcache_file_header_t header = {DEVCACHE_FILE_BODY, 1, 2, lengths[i]}, read;
+        unsigned char bytes[DEVCACHE_RECORD_FIXED];
+        devcache_record_t rec = {DEVCACHE_RECORD_OBJECT};
+
+        devcache_record_file_encode(bytes, &header);
+        is_int(devcache_record_file_decode(bytes, &read), i == 3, "a file's length");
+        rec.ref_serial = 1;
+        rec.body_len = lengths[i];
+        devcache_record_measure(&rec);
+        devcache_record_encode(bytes, &rec, 5, 64);
+        is_int(devcache_record_peek(bytes, 5, &rec), i == 3, "a body's length");
+    }
+}
+
 /* No descriptor is free when the rebuild begins: it must neither take removals for absent
  * nor objects. */
 static void test_rebuild_without_descriptors(void)
@@ -537,6 +559,7 @@ int main(void)
     test_tombstones_left_out(4 * MB, 0);
     test_tombstones_left_out(2 * MB, 180);
     test_rebuild_without_descriptors();
+    test_lengths();
     test_damage_open();
     test_damage_closed(0);
     test_damage_closed(1);
