@@ -47,6 +47,7 @@
 #define FLIGHTS 512    /* under way at once in the whole server */
 #define HEAD_MAX 16384 /* bytes of key, spec, variant and meta together */
 #define AVOIDED 4096   /* ids remembered as not to be shared; a power of two */
+#define AVOID_MAX 120  /* seconds */
 #define EPOCHS 1024    /* a power of two */
 #define CROWDS 4096    /* a power of two */
 #define SLICE (APR_USEC_PER_SEC / 4)
@@ -347,12 +348,14 @@ static devcache_flight_t *handle(slot_t *s, devcache_flight_role_e role, apr_poo
     return f;
 }
 
-/* May it be joined or respected? Not if its key was purged since: what is under way is
- * old; the other way round it is as good. Nor, by those who would not notice later, if
- * its owner is dead; they ask often, so the process number has to do here. */
+/* May it be joined or respected? Not if it has ended without the lock, nor if its key was
+ * purged since: what is under way is old; the other way round it is as good. Nor, by
+ * those who would not notice later, if its owner is dead; they ask often, so the process
+ * number has to do here. */
 static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
 {
-    return (apr_int64_t)(ticket - s->ticket) <= 0 &&
+    return STATE(load_word(s)) != DEVCACHE_FLIGHT_ENDED &&
+           (apr_int64_t)(ticket - s->ticket) <= 0 &&
            !(only_own && kill((pid_t)s->owner_pid, 0) != 0 && errno == ESRCH);
 }
 
@@ -497,18 +500,27 @@ void devcache_flight_progress(devcache_flight_t *f, apr_uint64_t written, int pa
 void devcache_flight_end(devcache_flight_t *f, devcache_flight_result_e result,
                          int status, int unreachable)
 {
+    apr_uint64_t word;
+    int locked;
+
     if (!devcache_flight_owned(f)) {
         return;
     }
-    if (lock()) {
-        if (devcache_flight_owned(f)) {
+    locked = lock();
+    word = load_word(f->slot);
+    if (SAME_OWNER(word, f->word)) {
+        if (locked) {
             clear_ids((unsigned)(f->slot - table->slots));
-            f->slot->status = (apr_uint32_t)status | (unreachable ? 1u << 31 : 0);
-            store_word(f->slot, with_state(f->word, DEVCACHE_FLIGHT_ENDED, result));
-        }
-        unlock();
-        wake(f->slot); /* not before: some of them may want the lock at once */
+        } /* else who finds them sees that it has ended */
+        f->slot->status = (apr_uint32_t)status | (unreachable ? 1u << 31 : 0);
+        __atomic_compare_exchange_n(&f->slot->word, &word,
+                                    with_state(word, DEVCACHE_FLIGHT_ENDED, result), 0,
+                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     }
+    if (locked) {
+        unlock();
+    }
+    wake(f->slot); /* not before: some of them may want the lock at once */
     f->role = DEVCACHE_FLIGHT_ALONE;
 }
 
@@ -671,8 +683,11 @@ int devcache_flight_avoided(apr_uint64_t id, apr_time_t now)
     apr_uint64_t word = table ? __atomic_load_n(&table->avoided[id & (AVOIDED - 1)],
                                                 __ATOMIC_RELAXED)
                               : 0;
+    apr_uint32_t left;
 
-    return (word ^ id) >> 32 == 0 && (apr_uint32_t)word > (apr_uint32_t)apr_time_sec(now);
+    /* What would hold for longer was written before the clock was set back. */
+    left = (apr_uint32_t)word - (apr_uint32_t)apr_time_sec(now);
+    return (word ^ id) >> 32 == 0 && left > 0 && left <= AVOID_MAX;
 }
 
 apr_uint32_t devcache_flight_epoch(apr_uint64_t key_hash)

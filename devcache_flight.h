@@ -142,7 +142,8 @@ void devcache_flight_leave(devcache_flight_t *f);
 
 /* ---- memory -------------------------------------------------------------- */
 
-/** Do not collapse this id before the instant @a until: its responses are not shared. */
+/** Do not collapse this id before the instant @a until, two minutes from now at most: its
+ * responses are not shared. */
 void devcache_flight_avoid(apr_uint64_t id, apr_time_t until);
 int devcache_flight_avoided(apr_uint64_t id, apr_time_t now);
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tap.h"
@@ -271,6 +272,8 @@ static void test_avoiding(void)
     ok(devcache_flight_avoided(id, now + apr_time_from_sec(59)), "until then");
     ok(!devcache_flight_avoided(id, now + apr_time_from_sec(60)), "not longer");
     ok(!devcache_flight_avoided(id ^ (1ull << 40), now), "another id is not");
+    ok(!devcache_flight_avoided(id, now - apr_time_from_sec(3600)),
+       "not for an hour more if the clock is set back");
     devcache_flight_avoid(id, 0);
     ok(!devcache_flight_avoided(id, now), "no longer avoided");
 }
@@ -409,6 +412,52 @@ static void test_reclaim(void)
     is_int(join(1, 0, &f, p), OWNER, "they are reclaimed when one is needed");
     is_int(stats().flights, 1, "all of them");
     apr_pool_destroy(p);
+}
+
+/* kill() of nothing is asked with the table locked, whether an owner is alive. */
+static int stop_there;
+
+int kill(pid_t pid, int sig)
+{
+    if (stop_there && sig == 0 && pid != getpid()) {
+        stop_there = 0;
+        raise(SIGSTOP);
+    }
+    return (int)syscall(SYS_kill, pid, sig);
+}
+
+static void stop_in_lock(void *arg)
+{
+    devcache_flight_t *f;
+
+    stop_there = 1;
+    devcache_flight_join(31, 0, 1, &f, new_pool());
+    _exit(0);
+}
+
+/* A process is stopped with the table locked when a flight ends. */
+static void test_end_without_lock(void)
+{
+    apr_pool_t *p = new_pool();
+    devcache_flight_t *f, *follower, *next;
+    devcache_flight_view_t view;
+    int status;
+    pid_t pid;
+
+    is_int(join(31, 0, &f, p), OWNER, "begun");
+    is_int(join(31, 0, &follower, p), FOLLOWER, "followed");
+    pid = in_child(stop_in_lock, NULL);
+    waitpid(pid, &status, WUNTRACED);
+    ok(WIFSTOPPED(status), "a process is stopped with the table locked");
+    devcache_flight_end(f, DEVCACHE_FLIGHT_STORED, 200, 0);
+    view = look(follower);
+    ok(view.state == DEVCACHE_FLIGHT_ENDED && view.result == DEVCACHE_FLIGHT_STORED,
+       "who follows is told of the end");
+    kill(pid, SIGCONT);
+    waitpid(pid, &status, 0);
+    is_int(join(31, 0, &next, p), OWNER, "and it is followed no more");
+    apr_pool_destroy(p);
+    is_int(stats().flights, 0, "all ended");
 }
 
 /* ---- many at once, and some killed ---------------------------------------- */
@@ -588,6 +637,7 @@ int main(void)
     test_takeover(43);
     test_late();
     test_reclaim();
+    test_end_without_lock();
     test_hammer();
     devcache_flight_advance(5);
     is_int(devcache_flight_epoch(5), 1, "epochs count ends");
