@@ -25,7 +25,8 @@
  *                                      |------ stale_if_error ------------|
  *
  * Clocks jump. Every difference of instants is taken as 0 where it would be negative,
- * so that an age never is.
+ * so that an age never is. Only a copy that was stored well after now is not new: the
+ * clock has been set back since, nobody knows how old it is, and it counts as stale.
  */
 
 static const struct {
@@ -249,8 +250,15 @@ void devcache_policy_expire(devcache_freshness_t *f, apr_time_t until)
     }
 }
 
+/* A request may have waited so long for somebody else's response, which was received
+ * after the request's own now. */
+#define AHEAD_MAX apr_time_from_sec(300)
+
 apr_interval_time_t devcache_policy_age(const devcache_freshness_t *f, apr_time_t now)
 {
+    if (f->received_at - now > AHEAD_MAX && f->initial_age < f->lifetime) {
+        return f->lifetime;
+    }
     /* RFC 9111 section 4.2.3: current_age. */
     return f->initial_age + (now > f->received_at ? now - f->received_at : 0);
 }

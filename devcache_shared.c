@@ -240,9 +240,9 @@ devcache_locked_t devcache_shared_lock(pthread_mutex_t *lock)
     int rc = pthread_mutex_trylock(lock);
 
     if (rc == EBUSY) {
-        clock_gettime(CLOCK_REALTIME, &until);
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += LOCK_PATIENCE_SEC;
-        rc = pthread_mutex_timedlock(lock, &until);
+        rc = pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until);
     }
     return outcome(rc);
 }

@@ -6,6 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use DevCache::Test;
+use DevCache::Told;
 
 sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
     : 'none' }
@@ -66,5 +67,27 @@ for my $odd ('/x/../page', '/%70age') {
 }
 is status_of($t->get('/quick/raw/page')), 'hit', 'which is stored';
 
+$t->finish;
+
+# --- clocks -----------------------------------------------------------------------------------
+
+$t = DevCache::Test->start(<<'CONF');
+DevCacheVaryDevice Off
+<Location "/">
+    DevCache On
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+my $site = DevCache::Told->new($t);
+$site->ask('/clock');
+is $site->ask('/clock')->{fetches}, 0, 'fresh for a minute';
+$t->clock_advance(-3600);
+is $site->ask('/clock')->{fetches}, 1, 'not for an hour and a minute, if the clock is set back';
+is $site->ask('/clock')->{fetches}, 0, 'what came since is fresh';
+$t->clock_advance(-10);
+is $site->ask('/clock')->{fetches}, 0, 'a small step is none';
+$t->clock_advance(366 * 86400);
+is $site->ask('/clock')->{fetches}, 1, 'a year ahead';
+is $site->ask('/clock')->{fetches}, 0, '… and on';
 $t->finish;
 done_testing;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "devcache_ghost.h"
@@ -174,6 +175,45 @@ static void test_full_stripe(void)
     }
     is_int(doomed_there, 0, "the old give way before the new");
     ok(devcache_index_objects(&sh) <= n, "never more than there is room for");
+    devcache_shared_unmap(&sh);
+}
+
+static apr_time_t set_back; /* by how much the clock is about to be, microseconds */
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int rc = (int)syscall(SYS_clock_gettime, clock, t);
+
+    if (clock == CLOCK_REALTIME) {
+        t->tv_sec += (time_t)apr_time_sec(set_back);
+    }
+    return rc;
+}
+
+/* Whoever waits for a lock that a stopped process has asks for the time, and then the
+ * clock is set back by an hour. */
+static void test_clock_set_back(void)
+{
+    devcache_shared_t sh = new_shared(16 * MB, MB, 4096);
+    devcache_file_t seg = new_segment(&sh);
+    int status;
+    pid_t pid;
+
+    if ((pid = fork()) == 0) {
+        pthread_mutex_lock(&sh.stripes[0].lock);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    waitpid(pid, &status, WUNTRACED);
+    set_back = apr_time_from_sec(3600);
+    alarm(30);
+    is_int(put_one(&sh, &seg, 0, 1, 10), APR_TIMEUP, "waits no longer than it should");
+    alarm(0);
+    set_back = 0;
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    put_one(&sh, &seg, 0, 1, 10); /* repairs */
+    is_int(put_one(&sh, &seg, 0, 1, 10), APR_SUCCESS, "and not for the dead");
     devcache_shared_unmap(&sh);
 }
 
@@ -449,6 +489,7 @@ int main(void)
     test_sizes();
     test_entries();
     test_full_stripe();
+    test_clock_set_back();
     test_ring();
     test_removals();
     test_bodies();

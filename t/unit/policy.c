@@ -520,6 +520,8 @@ static void test_age(apr_pool_t *p)
     is_int(f.initial_age, 0, "a Date of the same second is no age");
     is_int(devcache_policy_age(&f, later + 5), 5, "age grows");
     is_int(devcache_policy_age(&f, later - SEC(10)), 0, "a clock set back");
+    is_int(devcache_policy_age(&f, later - SEC(3600)), SEC(60),
+           "a clock set back by much: nobody knows");
     devcache_policy_storable(&conf, &req, 200,
                              fields("Cache-Control: max-age=60\nAge: 7", p), 0, -1, NOW,
                              NOW + SEC(3), &f, p);
