@@ -33,6 +33,7 @@
 #include <util_filter.h>
 #include "devcache_fault.h"
 #include "devcache_log.h"
+#include "devcache_request.h"
 
 extern module AP_MODULE_DECLARE_DATA devcache_module;
 
@@ -242,9 +243,8 @@ int devcache_background_prepare(request_rec *own)
 {
     int rv = own->status == HTTP_OK ? ap_process_request_internal(own) : own->status;
 
-    if (rv == OK && !own->handler) { /* as ap_invoke_handler() will have it */
-        own->handler = own->content_type ? ap_field_noparam(own->pool, own->content_type)
-                                         : AP_DEFAULT_HANDLER_NAME;
+    if (rv == OK) {
+        devcache_request_name_handler(own);
     }
     return rv;
 }

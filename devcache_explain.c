@@ -220,23 +220,6 @@ static request_rec *make_request(conn_rec *c, const asked_t *a)
     return r;
 }
 
-/* As ap_invoke_handler() names it before the handlers run; it is a part of the target. */
-static void name_handler(request_rec *r)
-{
-    if (r->handler) {
-        return;
-    }
-    r->handler = AP_DEFAULT_HANDLER_NAME;
-    if (r->content_type && AP_REQUEST_IS_TRUSTED_CT(r)) {
-        apr_size_t len = strcspn(r->content_type, ";");
-
-        while (len && r->content_type[len] && r->content_type[len - 1] == ' ') {
-            len--;
-        }
-        r->handler = apr_pstrmemdup(r->pool, r->content_type, len);
-    }
-}
-
 /* What becomes of a request. */
 typedef struct outcome_t {
     int status;         /* httpd answers with it before the cache is asked; OK: no */
@@ -262,7 +245,7 @@ static int process(request_rec *r, int *pquick)
     if (*pquick || (status = ap_process_request_internal(r)) != OK) {
         return status;
     }
-    name_handler(r);
+    devcache_request_name_handler(r);
     return OK;
 }
 

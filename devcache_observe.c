@@ -93,7 +93,7 @@ static apr_uint64_t look_up(request_rec *r, devcache_observed_t *o,
     devcache_use_e use = DEVCACHE_USE_VALIDATE;
 
     v->key = devcache_request_key_of(r, v->query, x->path, x->query, r->pool);
-    v->target = devcache_request_target(r, x->path, v->query);
+    v->target = devcache_request_target(r, x, v->query);
     v->found = devcache_shadow_find(world, v->key, values_of, &baton, x->now, &copy,
                                     r->pool);
     if (v->found) {

@@ -4,6 +4,8 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <http_ssl.h>
+#include "devcache_ahead.h"
 #include "devcache_clock.h"
 #include "devcache_field.h"
 #include "devcache_log.h"
@@ -321,7 +323,8 @@ enum {
     VIRTUAL_HOST,
     ODD_HOST,
     KEY_VALUES,
-    SPELLING, /* the last one: not there at all where it says nothing */
+    SPELLING, /* these two: not there at all where they, or the last, say nothing */
+    AHEAD,
     PARTS
 };
 
@@ -344,11 +347,10 @@ static devcache_slice_t odd_spelling(const request_rec *r, const char *path,
 /* The handler and the file or URL that it will ask for, after rewriting: two requests
  * with one URL but different targets (a RewriteCond on a cookie, say) are never one
  * variant. */
-static void rewritten(request_rec *r, const devcache_query_t *rule, devcache_slice_t *out)
+static void rewritten(request_rec *r, const char *sent, const devcache_query_t *rule,
+                      devcache_slice_t *out)
 {
-    const char *sent = r->parsed_uri.query ? r->parsed_uri.query : "";
-
-    if (strcmp(r->args ? r->args : "", sent)) {
+    if (strcmp(r->args ? r->args : "", sent ? sent : "")) {
         rule = NULL; /* rewriting made it: it says what is asked for, all of it */
     }
     out[HANDLER] = devcache_slice_str(r->handler);
@@ -361,25 +363,49 @@ static void rewritten(request_rec *r, const devcache_query_t *rule, devcache_sli
     }
 }
 
-devcache_slice_t devcache_request_target(request_rec *r, const char *path,
+/* The same of the request that rewriting in a directory has come to in the end. */
+static devcache_slice_t arrived(request_rec *last, const devcache_exchange_t *x,
+                                const devcache_query_t *rule)
+{
+    devcache_slice_t parts[ARGS + 1];
+
+    rewritten(last, x->query, rule, parts);
+    return join(parts, ARGS + 1, last->pool);
+}
+
+int devcache_request_is_foreseen(request_rec *r, const devcache_exchange_t *x)
+{
+    const devcache_query_t *rule = devcache_dir_query(x->dir);
+
+    return !x->ahead ||
+           devcache_slice_eq(arrived(r, x, rule), arrived(x->ahead, x, rule));
+}
+
+devcache_slice_t devcache_request_target(request_rec *r, const devcache_exchange_t *x,
                                          const devcache_query_t *rule)
 {
     const devcache_dir_t *dir = devcache_conf_dir(r);
     devcache_slice_t parts[PARTS] = {{NULL, 0}};
+    int n;
 
     if (devcache_dir_quick(dir)) {
         /* Its hits come before rewriting, which cannot count then. No file name: so it
          * is like no target of the other kind. */
         parts[HANDLER] = devcache_slice_str("quick");
     } else {
-        rewritten(r, rule, parts);
+        rewritten(r, r->parsed_uri.query, rule, parts);
     }
     parts[VIRTUAL_HOST] = devcache_conf_server(r->server)->identity;
     parts[ODD_HOST] = devcache_slice_str(odd_host(r));
     parts[KEY_VALUES] = key_values(r, devcache_dir_key_headers(dir));
-    parts[SPELLING] = odd_spelling(r, path,
+    parts[SPELLING] = odd_spelling(r, x->path,
                                    parts[FILE_NAME].data ? parts[FILE_NAME].data : "");
-    return join(parts, parts[SPELLING].data ? PARTS : SPELLING, r->pool);
+    if (x->ahead) {
+        parts[AHEAD] = arrived(x->ahead, x, rule);
+    }
+    for (n = PARTS; n > SPELLING && !parts[n - 1].data; n--) {
+    }
+    return join(parts, n, r->pool);
 }
 
 static int has_body(request_rec *r)
@@ -388,6 +414,32 @@ static int has_body(request_rec *r)
 
     return apr_table_get(r->headers_in, "Transfer-Encoding") ||
            (length && strcmp(length, "0"));
+}
+
+void devcache_request_name_handler(request_rec *r)
+{
+    if (r->handler) {
+        return;
+    }
+    r->handler = AP_DEFAULT_HANDLER_NAME;
+    if (r->content_type && AP_REQUEST_IS_TRUSTED_CT(r)) {
+        apr_size_t len = strcspn(r->content_type, ";");
+
+        while (len && r->content_type[len] && r->content_type[len - 1] == ' ') {
+            len--;
+        }
+        r->handler = apr_pstrmemdup(r->pool, r->content_type, len);
+    }
+}
+
+/* Has the client shown a certificate, be it a bad one that is put up with? Then it may be
+ * known to the origin, by headers and variables that say so, as a user would be. */
+static int shows_certificate(request_rec *r)
+{
+    const char *verified = ap_ssl_var_lookup(r->pool, r->server, r->connection, r,
+                                             "SSL_CLIENT_VERIFY");
+
+    return verified && *verified && strcmp(verified, "NONE");
 }
 
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
@@ -402,7 +454,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
     x->vary.user_agent_exact = devcache_dir_user_agent_exact(x->dir);
     devcache_policy_request(&x->policy, r->method, r->headers_in, x->overrides,
                             has_body(r), &x->req);
-    if (r->user) {
+    if (r->user || shows_certificate(r)) {
         x->req.authorization = 1; /* however they have shown who they are */
     }
     x->reason = x->req.bypass;
@@ -411,6 +463,10 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         x->reason = DEVCACHE_REASON_BYPASS;
     }
     x->key = devcache_request_key_of(r, rule, x->path, x->query, r->pool);
+    if (!x->reason && devcache_ahead_needed(r) && !devcache_dir_quick(x->dir) &&
+        !(x->ahead = devcache_ahead_look(r))) {
+        x->reason = DEVCACHE_REASON_REDIRECTED;
+    }
     if (x->reason) {
         return 0;
     }
@@ -418,7 +474,7 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
     }
     x->fields = r->headers_in;
-    x->target = devcache_request_target(r, x->path, rule);
+    x->target = devcache_request_target(r, x, rule);
     return 1;
 }
 

@@ -43,6 +43,8 @@ typedef struct devcache_exchange_t {
     devcache_slice_t target; /* what the origin is asked for */
     apr_table_t *fields;     /* the frozen request header: lookup and store use it */
     devcache_phase_e phase;
+    request_rec *ahead;   /* where rewriting in a directory leads; NULL: nowhere */
+    int looking_ahead;    /* that is being found out */
     int running;          /* the other handlers are being run by ours */
     int answered;         /* the filters have answered in the origin's stead */
     int refreshing;       /* this is a refresh: nobody waits for the answer */
@@ -119,10 +121,15 @@ void devcache_request_child_init(apr_pool_t *pchild);
  */
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x);
 
-/** What the origin is asked for in @a r: a part of every variant. @a path: as in the key.
- */
-devcache_slice_t devcache_request_target(request_rec *r, const char *path,
+/** What the origin is asked for in @a r: a part of every variant. */
+devcache_slice_t devcache_request_target(request_rec *r, const devcache_exchange_t *x,
                                          const devcache_query_t *rule);
+
+/** Is what internal redirects have led to that which was looked at before? */
+int devcache_request_is_foreseen(request_rec *r, const devcache_exchange_t *x);
+
+/** Name the handler as ap_invoke_handler() will; it is a part of the target. */
+void devcache_request_name_handler(request_rec *r);
 
 /** The key of another URL of the same site, for invalidation. */
 devcache_slice_t devcache_request_key_of(request_rec *r, const devcache_query_t *rule,

@@ -7,6 +7,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <util_filter.h>
+#include "devcache_ahead.h"
 #include "devcache_clock.h"
 #include "devcache_collapse.h"
 #include "devcache_log.h"
@@ -218,14 +219,11 @@ static apr_int64_t announced_length(const apr_table_t *fields)
     return value && ap_parse_strict_length(&length, value) ? (apr_int64_t)length : -1;
 }
 
-/* Is what an internal redirect leads to kept from the cache or from some visitors? A hit
- * would not come by there. */
-static int is_guarded(request_rec *r)
+/* Has an internal redirect led to what is not for all? A hit would not come by there. */
+static int is_led_astray(request_rec *r, const devcache_exchange_t *x)
 {
-    const devcache_dir_t *dir = devcache_conf_dir(r);
-
-    return (!devcache_dir_enabled(dir) && !devcache_dir_observe(dir)) ||
-           ap_some_authn_required(r) || r->user;
+    return devcache_ahead_is_guarded(r) || devcache_ahead_was_sent(r) ||
+           !devcache_request_is_foreseen(r, x);
 }
 
 devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
@@ -236,7 +234,7 @@ devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
     if (r->no_cache) {
         return DEVCACHE_REASON_NO_STORE; /* another module's word */
     }
-    if (r->prev && is_guarded(r)) {
+    if (r->prev && is_led_astray(r, x)) {
         return DEVCACHE_REASON_REDIRECTED;
     }
     if (devcache_part_spoils(x)) {
@@ -429,6 +427,8 @@ static void publish(request_rec *r, devcache_exchange_t *x)
     }
     if (reason != DEVCACHE_REASON_NONE) {
         not_stored(r, x, reason);
+        /* httpd would correct the length of a short one: half a page, called whole. */
+        x->torn |= x->expect > x->written;
         return;
     }
     x->saving = 0;

@@ -99,15 +99,25 @@ static int origin_confirmed(request_rec *r, devcache_exchange_t *x)
 
 /* Many handlers leave the end of their response to httpd, which adds it when all hooks
  * are done, and what they have written may be held back until then. Here it ends with the
- * handler, while it is known what it is. */
-static int end_response(request_rec *r)
+ * handler, while it is known what it is. mod_proxy_fcgi and others say by AP_FILTER_ERROR
+ * that their backend broke in the middle of one, and httpd would leave the client waiting
+ * for the rest until KeepAliveTimeout. */
+static int end_response(request_rec *r, int rv)
 {
     apr_bucket_brigade *bb;
+
+    if (rv != OK && rv != AP_FILTER_ERROR) {
+        return rv;
+    }
 
     while (r->next) { /* after internal redirects the last one has answered */
         r = r->next;
     }
-    if (r->eos_sent) {
+    if (r->eos_sent || r->connection->aborted) {
+        return rv;
+    }
+    if (rv == AP_FILTER_ERROR) {
+        devcache_tee_tear(r, r->output_filters);
         return OK;
     }
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
@@ -128,9 +138,7 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
     rv = ap_run_handler(r);
     r->headers_in = x->fields;
     x->running = 0;
-    if (rv == OK) {
-        rv = end_response(r);
-    }
+    rv = end_response(r, rv);
     return x->answered ? OK : rv;
 }
 

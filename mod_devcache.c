@@ -37,6 +37,7 @@
 #include <unistd.h>
 #include <unixd.h>
 #include "devcache_account.h"
+#include "devcache_ahead.h"
 #include "devcache_backend.h"
 #include "devcache_background.h"
 #include "devcache_ban.h"
@@ -399,6 +400,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(devcache_request_classify, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
     ap_hook_translate_name(devcache_request_capture, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_check_authn(devcache_ahead_authn, NULL, NULL, APR_HOOK_REALLY_FIRST,
+                        AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_check_access_ex(devcache_refresh_access, NULL, NULL, APR_HOOK_REALLY_FIRST,
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_map_to_storage(devcache_part_begins, NULL, NULL, APR_HOOK_REALLY_FIRST);
