@@ -57,7 +57,7 @@ static apr_uint32_t waiting; /* threads of this child that follow */
 
 static apr_uint64_t key_hash(const devcache_exchange_t *x)
 {
-    return XXH3_64bits(x->key.data, x->key.len);
+    return XXH3_64bits_withSeed(x->key.data, x->key.len, devcache_flight_seed());
 }
 
 static devcache_slice_t values_under(const devcache_exchange_t *x, const char *spec,

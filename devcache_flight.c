@@ -39,6 +39,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <apr_general.h>
 #include <apr_strings.h>
 #include "devcache_clock.h"
 #include "devcache_shm.h"
@@ -71,6 +72,7 @@ typedef struct slot_t {
 
 typedef struct table_t {
     pthread_mutex_t lock;
+    apr_uint64_t seed;
     apr_uint32_t next;             /* where to look for a slot first */
     apr_uint64_t ids[2 * FLIGHTS]; /* two for each slot; 0: none */
     apr_uint16_t crowd[CROWDS];    /* how many ids have these low bits */
@@ -205,8 +207,15 @@ apr_status_t devcache_flight_create(apr_pool_t *p)
     table = devcache_shm_create(sizeof(table_t), &rv, p);
     if (rv == APR_SUCCESS) {
         devcache_shared_init_lock(&table->lock);
+        rv = apr_generate_random_bytes((unsigned char *)&table->seed,
+                                       sizeof(table->seed));
     }
     return rv;
+}
+
+apr_uint64_t devcache_flight_seed(void)
+{
+    return table ? table->seed : 0;
 }
 
 /* The only way to change an id, 0 for none. */

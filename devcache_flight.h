@@ -25,6 +25,9 @@ typedef struct devcache_flight_t devcache_flight_t;
 /** Create the table. Parent only, before it forks; @a p must outlive the children. */
 apr_status_t devcache_flight_create(apr_pool_t *p);
 
+/** For the hashes that ids are made of: nobody outside is to find URLs whose ids meet. */
+apr_uint64_t devcache_flight_seed(void);
+
 typedef enum devcache_flight_role_e {
     DEVCACHE_FLIGHT_ALONE, /* no flight: go to the origin by yourself */
     DEVCACHE_FLIGHT_OWNER,

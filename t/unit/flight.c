@@ -619,6 +619,7 @@ int main(void)
 {
     apr_pool_t *p;
     devcache_flight_t *f;
+    apr_uint64_t seed;
 
     apr_initialize();
     apr_pool_create(&p, NULL);
@@ -627,6 +628,9 @@ int main(void)
     board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                  -1, 0);
     is_int(devcache_flight_create(p), APR_SUCCESS, "a table");
+    seed = devcache_flight_seed();
+    is_int(devcache_flight_create(p), APR_SUCCESS, "another");
+    ok(seed != devcache_flight_seed(), "ids cannot be foretold");
     alarm(150);
     test_life();
     test_ids();
