@@ -43,6 +43,7 @@
 
 /* Serials beyond the highest on disk that may have been given to files since deleted. */
 #define SERIAL_GAP ((apr_uint64_t)1 << 24)
+#define SERIAL_LAST ((apr_uint64_t)1 << 61) /* so that no number ever runs out */
 
 static apr_status_t refuse(devcache_store_t *s, const char **perror, apr_status_t rv,
                            const char *sentence)
@@ -70,7 +71,8 @@ static int inspect(devcache_store_t *s, found_t *f)
     struct stat st;
     int fd;
 
-    if (devcache_segment_open(s, &f->file, &fd, &header, &f->len) != APR_SUCCESS) {
+    if (f->file.serial > SERIAL_LAST ||
+        devcache_segment_open(s, &f->file, &fd, &header, &f->len) != APR_SUCCESS) {
         return 0;
     }
     f->written = fstat(fd, &st) == 0

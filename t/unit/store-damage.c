@@ -468,6 +468,36 @@ static void count_links(int dir, const char *name, void *baton)
                      S_ISLNK(st.st_mode);
 }
 
+/* A whole file of ours with the highest number there can be, or nearly. */
+static void test_last_serial(apr_uint64_t serial)
+{
+    devcache_file_header_t header = {DEVCACHE_FILE_SEGMENT, serial, 1, SEGMENT};
+    unsigned char bytes[1000] = {0};
+    char path[300];
+    fixture_t f;
+    int fd, i;
+
+    fixture_new_root();
+    snprintf(path, sizeof(path), "%s/seg-%016llx", fixture_root,
+             (unsigned long long)serial);
+    devcache_record_file_encode(bytes, &header);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    ok(write(fd, bytes, sizeof(bytes)) == sizeof(bytes) && close(fd) == 0,
+       "a file with the number %llx", (unsigned long long)serial);
+    for (i = 0; i < 3; i++) {
+        f = fixture_open(SIZE, SEGMENT, 0);
+        fixture_rebuild(&f);
+        if (i == 0) {
+            fill_store(&f);
+        }
+        is_int(found_all(&f), OBJECTS, "does no harm");
+        fixture_close(&f);
+        if (i == 1) {
+            delete_index();
+        }
+    }
+}
+
 static void test_traps(void)
 {
     fixture_t f;
@@ -565,6 +595,8 @@ int main(void)
     test_damage_closed(1);
     test_garbled_anywhere();
     test_traps();
+    test_last_serial(~(apr_uint64_t)0);
+    test_last_serial(((apr_uint64_t)1 << 62) - 1);
     test_no_room_for_index();
     test_inspected_counts();
     return done_testing();
