@@ -38,6 +38,7 @@ typedef struct held_t {
 
 typedef struct slot_t {
     apr_uint32_t taken; /* atomic; guards the pointer */
+    apr_uint32_t print; /* relaxed; of the record that was put there last, 0: none yet */
     held_t *held;
 } slot_t;
 
@@ -77,6 +78,12 @@ static apr_uint64_t place_hash(apr_uint64_t serial, apr_uint64_t offset)
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9u;
     return h ^ (h >> 32);
+}
+
+/* What tells places of one slot apart, mostly. */
+static apr_uint32_t print_of(apr_uint64_t hash)
+{
+    return (apr_uint32_t)(hash >> 32) | 1; /* 0 is nothing */
 }
 
 static int take(slot_t *slot)
@@ -144,10 +151,13 @@ void devcache_hot_clear(devcache_hot_t *hot)
 int devcache_hot_find(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t offset,
                       devcache_record_t *rec, apr_pool_t *p)
 {
-    slot_t *slot = &hot->slots[place_hash(serial, offset) & hot->mask];
+    apr_uint64_t hash = place_hash(serial, offset);
+    slot_t *slot = &hot->slots[hash & hot->mask];
     held_t *held;
 
-    if (!take(slot)) {
+    /* Nearly all that is not here is known by that, without touching another's record. */
+    if (__atomic_load_n(&slot->print, __ATOMIC_RELAXED) != print_of(hash) ||
+        !take(slot)) {
         return 0;
     }
     held = slot->held;
@@ -171,11 +181,15 @@ int devcache_hot_find(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t off
 /* Was this hash here not long ago? It is from now on. */
 static int seen_before(devcache_hot_t *hot, apr_uint64_t hash)
 {
-    apr_uint32_t print = (apr_uint32_t)(hash >> 32) | 1; /* 0 is nothing */
+    apr_uint32_t print = print_of(hash);
     apr_uint32_t n = (hot->mask + 1) * SEEN_PER_SLOT;
     apr_uint32_t *at = &hot->seen[hash & (n - 1)];
 
-    return __atomic_exchange_n(at, print, __ATOMIC_RELAXED) == print;
+    if (__atomic_load_n(at, __ATOMIC_RELAXED) == print) {
+        return 1;
+    }
+    __atomic_store_n(at, print, __ATOMIC_RELAXED);
+    return 0;
 }
 
 /* Count @a size bytes in, if need be in place of what has not been used. */
@@ -246,6 +260,7 @@ void devcache_hot_offer(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t o
     if (take(slot)) {
         if (drop_idle(hot, slot) && (held = copy_of(serial, offset, rec)) != NULL) {
             slot->held = held;
+            __atomic_store_n(&slot->print, print_of(hash), __ATOMIC_RELAXED);
         }
         give_back(slot);
     }
