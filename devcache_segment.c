@@ -33,6 +33,9 @@
 
 #define HEAD_GUESS 2048 /* bytes; most heads are shorter */
 #define WALK_WINDOW (64 * 1024)
+#define WALK_SPARSE (6 * 1024) /* records longer than this are worth a read for each */
+#define WALK_HEAD 1024         /* bytes of it */
+#define WALK_AHEAD (1024 * 1024)
 
 /* ---- names ---------------------------------------------------------------- */
 
@@ -571,6 +574,20 @@ apr_status_t devcache_segment_walk_over(devcache_walk_t *w, int fd, apr_uint64_t
     return APR_SUCCESS;
 }
 
+/* How much to read at @a pos. Heads among long bodies are read one by one, which the
+ * kernel does not take for reading in order: it is told. */
+static apr_size_t walk_step(devcache_walk_t *w, apr_uint64_t pos, apr_size_t len)
+{
+    if (!w->heads_only || w->last_len < WALK_SPARSE) {
+        return w->capacity;
+    }
+    if (pos >= w->asked_to) {
+        posix_fadvise(w->fd, (off_t)pos, WALK_AHEAD, POSIX_FADV_WILLNEED);
+        w->asked_to = pos + WALK_AHEAD;
+    }
+    return len > WALK_HEAD ? len : WALK_HEAD;
+}
+
 const unsigned char *devcache_segment_walk_look(devcache_walk_t *w, apr_uint64_t pos,
                                                 apr_size_t len)
 {
@@ -586,7 +603,7 @@ const unsigned char *devcache_segment_walk_look(devcache_walk_t *w, apr_uint64_t
             w->window = larger;
             w->capacity = len;
         }
-        got = read_up_to(w->fd, w->window, w->capacity, pos);
+        got = read_up_to(w->fd, w->window, walk_step(w, pos, len), pos);
         w->window_at = pos;
         w->window_len = got > 0 ? (apr_size_t)got : 0;
     }
@@ -609,6 +626,7 @@ int devcache_segment_walk_next(devcache_walk_t *w, devcache_record_t *rec)
             (p = devcache_segment_walk_look(w, here, rec->head_len)) != NULL &&
             devcache_record_check_head(p, w->salt, here, rec)) {
             w->offset = here;
+            w->last_len = rec->length;
             w->pos = here + (rec->length + DEVCACHE_RECORD_UNIT - 1) /
                                 DEVCACHE_RECORD_UNIT * DEVCACHE_RECORD_UNIT;
             return 1;

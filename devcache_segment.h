@@ -108,6 +108,9 @@ typedef struct devcache_walk_t {
     apr_size_t capacity;
     apr_uint64_t window_at;
     apr_size_t window_len;
+    int heads_only;        /* set by who wants no bodies: long ones are not read */
+    apr_uint64_t last_len; /* of the record found */
+    apr_uint64_t asked_to; /* the kernel was asked to have the file ready up to here */
 } devcache_walk_t;
 
 apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_file_t *file,

@@ -406,34 +406,30 @@ static void test_bound(apr_uint64_t size, apr_uint64_t segment, unsigned large_e
     fixture_close(&f);
 }
 
-static void test_used_stay(void)
+/* Of @a n objects the first @a n_hot are asked for all the time. */
+static void test_used_stay(int n, int n_hot, apr_size_t len, const char *prefix)
 {
     fixture_t f;
-    char key[16];
+    char key[4096];
     int i, hot = 0, cold = 0;
 
     fixture_new_root();
     f = fixture_open(8 * MB, 256 * KB, 50000);
-    for (i = 0; i < 20000; i++) {
-        int j = i % 200;
-
-        snprintf(key, sizeof(key), "n%d", i);
-        fixture_put_simple(&f, key, 1, 2000, SEC(1));
-        if (i < 200) {
-            snprintf(key, sizeof(key), "hot%d", j);
-            fixture_put_simple(&f, key, 2, 2000, SEC(1));
+    for (i = 0; i < n; i++) {
+        snprintf(key, sizeof(key), "%sn%d", prefix, i);
+        fixture_put_simple(&f, key, 1, len, SEC(1));
+        if (i % 3 == 0 && i / 3 < n_hot) {
+            snprintf(key, sizeof(key), "%shot%d", prefix, i / 3);
+            fixture_put_simple(&f, key, 2, len, SEC(1));
         }
-        snprintf(key, sizeof(key), "hot%d", j);
-        hot += i >= 19800 && fixture_get(&f, key, NULL) == 2;
-        if (i < 19800) {
-            fixture_get(&f, key, NULL);
-        }
+        snprintf(key, sizeof(key), "%shot%d", prefix, i % n_hot);
+        hot += fixture_get(&f, key, NULL) == 2 && i >= n - n_hot;
     }
-    for (i = 0; i < 200; i++) {
-        snprintf(key, sizeof(key), "n%d", i);
+    for (i = 0; i < n_hot; i++) {
+        snprintf(key, sizeof(key), "%sn%d", prefix, i);
         cold += fixture_get(&f, key, NULL) == 1;
     }
-    is_int(hot, 200, "objects in use survive 5 times the store's size of others");
+    is_int(hot, n_hot, "objects in use survive 5 times the store's size of others");
     is_int(cold, 0, "unused ones of the same age do not");
     ok(fixture_stats(&f).requeued > 0 && fixture_stats(&f).evicted > 0, "as counted");
     fixture_close(&f);
@@ -599,6 +595,8 @@ static void test_min_free(void)
 
 int main(void)
 {
+    static char long_key[3000];
+
     apr_initialize();
     test_basics();
     test_variants();
@@ -611,7 +609,10 @@ int main(void)
     test_left_in_place();
     test_bound(12 * MB, 256 * KB, 0);
     test_bound(24 * MB, 256 * KB, 50);
-    test_used_stay();
+    test_used_stay(20000, 200, 2000, "");
+    /* Bodies that eviction skips, heads that it reads in two steps. */
+    memset(long_key, 'k', sizeof(long_key) - 1);
+    test_used_stay(3500, 50, 9000, long_key);
     test_large_used_stay();
     test_ghosts();
     test_refusals();
