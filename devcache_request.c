@@ -258,8 +258,8 @@ static int is_port(const char *text, unsigned port)
 }
 
 /* The Host field where it says more than host and port of the key: a foreign port, none
- * where the scheme's own is not meant, a trailing dot. Origins put it into links, so it
- * must not be shared. */
+ * where the scheme's own is not meant, a trailing dot; or where it says nothing, as in
+ * HTTP/1.0. Origins put it into links, so it must not be shared. */
 static const char *odd_host(request_rec *r)
 {
     const char *host = apr_table_get(r->headers_in, "Host");
@@ -267,8 +267,8 @@ static const char *odd_host(request_rec *r)
     unsigned port = local_port(r);
     char *odd;
 
-    if (!host) {
-        return "";
+    if (!host || !*host) {
+        return " "; /* like none that there is */
     }
     if (len && !ap_cstr_casecmpn(host, r->hostname, len) &&
         (host[len] ? host[len] == ':' && is_port(host + len + 1, port)

@@ -47,7 +47,7 @@ chmod 0755, $t->write_file('htdocs/cms/index.cgi', <<'SCRIPT') or die;
 echo "Content-Type: text/plain"
 echo "Cache-Control: max-age=600"
 echo
-echo "asked for $REQUEST_URI"
+echo "asked for $REQUEST_URI${HTTP_HOST:- of nobody}" | sed "s/$HTTP_HOST\$//"
 SCRIPT
 for my $odd ('/cms//page', '//cms/page', '/cms/x/../page', '/cms/%70age', '/cms/./page') {
     is $t->get($odd)->{body}, "asked for $odd\n", "$odd is what the script sees";
@@ -58,6 +58,15 @@ is status_of($t->get('/cms/page')), 'hit', 'which is stored';
 is status_of($t->get('/cms/%70age')), 'hit', 'and so is the other';
 is $t->get('/cms/caf%C3%A9')->{body}, "asked for /cms/caf%C3%A9\n", 'what has to be encoded';
 is status_of($t->get('/cms/caf%C3%A9')), 'hit', '… is stored like any other';
+
+# HTTP/1.0 has no Host, and links made of it lead nowhere.
+for my $request ("GET /cms/old HTTP/1.0\r\n\r\n",
+    "GET /cms/old HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n") {
+    my $c = $t->client;
+    $c->send_raw($request);
+    like $c->expect('GET')->response->{body}, qr/of nobody|^</, 'a script without a Host';
+    is $t->get('/cms/old')->{body}, "asked for /cms/old\n", '… is not for who has one';
+}
 
 # A quick hit knows no file name, and a backend may be told the spelling as well.
 my $auto = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=600' }, $_[0]{target}) });
