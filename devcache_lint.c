@@ -6,6 +6,7 @@
  */
 #include "devcache_lint.h"
 
+#include <ap_listen.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -152,6 +153,58 @@ static const char *hidden_status(const devcache_lint_t *l, const devcache_said_t
                         "%s is never reached, as %s sends its URL to the origin; put "
                         "'ProxyPass !' beside it",
                         devcache_lint_name(l, s), devcache_lint_name(l, by));
+}
+
+static int is_loopback(apr_sockaddr_t *addr)
+{
+    char ip[64];
+
+    return apr_sockaddr_ip_getbuf(ip, sizeof ip, addr) == APR_SUCCESS &&
+           (!strncmp(ip, "127.", 4) || !strcmp(ip, "::1"));
+}
+
+/* Can nobody reach this server but from its own machine? */
+static int is_local(const server_rec *s)
+{
+    const ap_listen_rec *at = s->is_virtual ? NULL : ap_listeners;
+    const server_addr_rec *addr = s->is_virtual ? s->addrs : NULL;
+
+    while (addr && is_loopback(addr->host_addr)) {
+        addr = addr->next;
+    }
+    while (at && is_loopback(at->bind_addr)) {
+        at = at->next;
+    }
+    return !addr && !at;
+}
+
+/* Does it keep somebody out, or may it? "all granted" does not, "all denied" is said of
+ * other directories and files, and what stands in <Limit PURGE> of another method. */
+static int limits_access(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    static const char *const names[] = {"Require",    "Allow",           "Deny",
+                                        "SSLRequire", "SSLVerifyClient", NULL};
+
+    return devcache_lint_is_one_of(s->d->directive, names) &&
+           !(s->d->parent && !ap_cstr_casecmp(s->d->parent->directive, "<Limit")) &&
+           ap_cstr_casecmp(devcache_lint_arg(l, s, 0), "all");
+}
+
+static const char *open_status(const devcache_lint_t *l, const devcache_said_t *s)
+{
+    if (ap_cstr_casecmp(devcache_lint_arg(l, s, 0), "devcache-status") ||
+        !devcache_lint_has_section(s) || is_local(devcache_lint_server_of(l, s))) {
+        return NULL;
+    }
+    for (DEVCACHE_LINT_EACH(l, by)) {
+        if (limits_access(l, by) && devcache_lint_overlaps(by, s)) {
+            return NULL;
+        }
+    }
+    return apr_psprintf(l->p,
+                        "%s shows URLs, hosts and errors to everybody; put 'Require "
+                        "local', or whom it is for, beside it",
+                        devcache_lint_name(l, s));
 }
 
 static const char *unused(const devcache_lint_t *l, const devcache_said_t *s)
@@ -357,6 +410,7 @@ static const struct {
     {NULL, overridden},
     {"<Location", unreachable},
     {"SetHandler", hidden_status},
+    {"SetHandler", open_status},
     {"DevCacheRoot", unused},
     {"DevCacheRoot", root_kind},
     {"DevCacheRoot", root_size},

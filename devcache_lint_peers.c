@@ -108,9 +108,10 @@ static const char *forbids_storing(const devcache_lint_t *l, const devcache_said
                                    const header_t *h)
 {
     const devcache_said_t *on = devcache_lint_on_within(l, s);
-    const char *word = has_word(l, h->value, "no-store")  ? "no-store"
-                       : has_word(l, h->value, "private") ? "private"
-                                                          : NULL;
+    const char *word = has_word(l, h->value, "no-store")   ? "no-store"
+                       : has_word(l, h->value, "private")  ? "private"
+                       : has_word(l, h->value, "no-cache") ? "no-cache"
+                                                           : NULL;
 
     if (!word || !on || !gives(h) || is_amended(l, s, h->field) ||
         is_amended(l, s, "CDN-Cache-Control")) {
@@ -118,10 +119,10 @@ static const char *forbids_storing(const devcache_lint_t *l, const devcache_said
     }
     return apr_psprintf(
         l->p,
-        "%s makes every response %s, so that %s stores none of them; take "
-        "one of the two away, or tell browsers apart from this cache by "
-        "CDN-Cache-Control",
-        devcache_lint_name(l, s), word, devcache_lint_name(l, on));
+        "%s makes every response %s, so that %s %s; take one of the two away, or tell "
+        "browsers apart from this cache by CDN-Cache-Control",
+        devcache_lint_name(l, s), word, devcache_lint_name(l, on),
+        strcmp(word, "no-cache") ? "stores none of them" : "asks the origin each time");
 }
 
 static const char *sets_cookie(const devcache_lint_t *l, const devcache_said_t *s,

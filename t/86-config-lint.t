@@ -40,6 +40,11 @@ CONF
         qr/Header set Vary User-Agent .* takes away/],
     ['no-store', "Header set Cache-Control \"no-cache, no-store\"\n$on",
         qr/Header set Cache-Control .* makes every response no-store, so that DevCache On/],
+    ['no-cache', "Header set Cache-Control no-cache\n$on", qr/makes every response no-cache, so that DevCache On .* asks the origin each time/],
+    ['a status page for everybody', "Listen 1\n${on}<Location />\n<Limit PURGE>\nRequire local\n</Limit>\n</Location>\n"
+        . "<Location /st>\nSetHandler devcache-status\n</Location>\n"
+        . "<Directory />\nRequire all denied\n</Directory>\n<Directory /var/www>\nRequire all granted\n</Directory>",
+        qr/SetHandler devcache-status \(.*\) shows URLs, hosts and errors to everybody/],
     ['private in the same Location', <<'CONF', qr/makes every response private/],
 <Location "/a">
     DevCache On
@@ -165,6 +170,9 @@ CONF
 CONF
     ['only the class', 'DevCacheClassify On'],
     ['long, but meant', "${on}DevCacheMaxTTL 31536000\nDevCacheDefaultTTL 604800\nDevCacheStaleIfError 2592000\nDevCacheForceTTL 24h 404"],
+    ['a status page for some', "Listen 1\n${on}<Location /st>\nSetHandler devcache-status\nRequire local\n</Location>"],
+    ['a whole server for some', "Listen 1\n${on}<Location />\nRequire ip 10\n</Location>\n<Location /st>\nSetHandler devcache-status\n</Location>"],
+    ['no-cache for pages', "${on}<FilesMatch \"html\$\">\nHeader set Cache-Control no-cache\n</FilesMatch>"],
     ['small, but meant', "${on}DevCacheMaxObjectSize 4K\nDevCacheMinFree 0\nDevCacheMemory 0\nDevCacheSegmentSize 64K\nDevCacheSize 512K"],
     ['one bound wider elsewhere', "${on}DevCacheDefaultTTL 600\n<Location /api>\nDevCacheMaxTTL 60\n</Location>"],
     ['cookies, with a bypass', "${on}DevCacheStoreSetCookie On\nDevCacheBypass \"%{HTTP_COOKIE} =~ /session/\""],
