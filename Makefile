@@ -37,9 +37,11 @@ HTTPD_CFL  := $(shell $(APXS) -q CFLAGS)
 LIBEXECDIR := $(shell $(APXS) -q LIBEXECDIR)
 SYSCONFDIR := $(shell $(APXS) -q SYSCONFDIR)
 HTTPD      := $(shell $(APXS) -q SBINDIR)/$(shell $(APXS) -q PROGNAME)
-APR_CPP    := $(shell apr-1-config --includes --cppflags) \
-              $(shell apu-1-config --includes) $(shell pcre2-config --cflags)
-LIBS       := $(shell apu-1-config --link-ld) $(shell apr-1-config --link-ld) \
+apr_config := $(shell $(APXS) -q APR_CONFIG)
+apu_config := $(shell $(APXS) -q APU_CONFIG)
+APR_CPP    := $(shell $(apr_config) --includes --cppflags) \
+              $(shell $(apu_config) --includes) $(shell pcre2-config --cflags)
+LIBS       := $(shell $(apu_config) --link-ld) $(shell $(apr_config) --link-ld) \
               $(shell pcre2-config --libs8) -lxxhash -pthread
 endif
 
@@ -224,7 +226,7 @@ compile_commands.json: FORCE            ## for editors
 # --- install ---------------------------------------------------------------------------
 # Nothing is enabled and no server restarted. A devcache.conf that differs from ours is the
 # administrator's: ours is put beside it.
-MODS     := $(wildcard /etc/apache2/mods-available)
+MODS     := $(wildcard $(SYSCONFDIR)/mods-available)
 CONFDIR  ?= $(or $(MODS),$(SYSCONFDIR)/extra)
 conf     := $(DESTDIR)$(CONFDIR)/devcache.conf
 load     := $(DESTDIR)$(CONFDIR)/devcache.load
