@@ -112,6 +112,21 @@ static const char *open_file(const devcache_inspect_t *in, devcache_file_kind_t 
     return wrong;
 }
 
+/* One that is longer than any segment would be walked for hours. */
+static const char *open_segment(const devcache_inspect_t *in, apr_uint64_t serial,
+                                int *pfd, devcache_file_header_t *header,
+                                apr_uint64_t *plen, int *pgone)
+{
+    const char *wrong = open_file(in, DEVCACHE_FILE_SEGMENT, serial, pfd, header, plen,
+                                  pgone);
+
+    if (!wrong && *plen > DEVCACHE_SEGMENT_MAX) {
+        close(*pfd);
+        wrong = "the file is longer than any segment";
+    }
+    return wrong;
+}
+
 static int by_age(const void *a, const void *b)
 {
     const devcache_inspect_file_t *x = a, *y = b;
@@ -630,7 +645,7 @@ int devcache_inspect_segment(devcache_inspect_t *in, apr_uint64_t serial, int bo
     apr_uint64_t len;
     int fd, gone, end;
 
-    wrong = open_file(in, DEVCACHE_FILE_SEGMENT, serial, &fd, &header, &len, &gone);
+    wrong = open_segment(in, serial, &fd, &header, &len, &gone);
     if (!wrong && devcache_segment_walk_over(&v.w, fd, header.salt, len) != APR_SUCCESS) {
         wrong = "there is not enough memory to read it";
     }
@@ -650,7 +665,7 @@ static int visit_one(visit_t *v, const placed_t *e)
     int fd, gone, end = 0;
 
     v->serial = e->serial;
-    if (open_file(v->in, DEVCACHE_FILE_SEGMENT, e->serial, &fd, &header, &len, &gone) ||
+    if (open_segment(v->in, e->serial, &fd, &header, &len, &gone) ||
         devcache_segment_walk_over(&v->w, fd, header.salt, len) != APR_SUCCESS) {
         return 0;
     }

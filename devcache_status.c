@@ -52,6 +52,10 @@ int devcache_status_handler(request_rec *r)
     }
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    /* Nothing of it is a program or comes from elsewhere, whatever a URL on it says. */
+    apr_table_setn(r->headers_out, "Content-Security-Policy",
+                   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+                   "form-action 'none'; frame-ancestors 'none'");
     if (devcache_explain_asked(r)) {
         return devcache_explain_answer(r);
     }

@@ -36,7 +36,6 @@
 #include "devcache_store_int.h"
 
 #define SEGMENT_MIN (64u << 10)
-#define SEGMENT_MAX (1u << 30)
 #define SEGMENTS_MIN 8
 #define SEGMENTS_MAX 32768
 #define OBJECTS_MIN 64
@@ -82,11 +81,11 @@ static const char *choose_sizes(devcache_store_t *s, apr_pool_t *p)
     if (conf->segment_size == 0) {
         segment = default_segment(conf->size);
     }
-    if (segment < SEGMENT_MIN || segment > SEGMENT_MAX) {
+    if (segment < SEGMENT_MIN || segment > DEVCACHE_SEGMENT_MAX) {
         return apr_psprintf(p,
                             "DevCacheSegmentSize: %" APR_UINT64_T_FMT
                             " is not a number of bytes from %u to %u",
-                            conf->segment_size, SEGMENT_MIN, SEGMENT_MAX);
+                            conf->segment_size, SEGMENT_MIN, DEVCACHE_SEGMENT_MAX);
     }
     if (conf->size / segment < SEGMENTS_MIN || conf->size / segment > SEGMENTS_MAX) {
         return apr_psprintf(p,

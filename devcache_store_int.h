@@ -21,7 +21,8 @@
 #include "devcache_slot.h"
 #include "devcache_store.h"
 
-#define DEVCACHE_OPEN_FILES 256 /* segments kept open per process */
+#define DEVCACHE_OPEN_FILES 256         /* segments kept open per process */
+#define DEVCACHE_SEGMENT_MAX (1u << 30) /* bytes */
 
 /** A segment this process has open. */
 typedef struct devcache_open_t {

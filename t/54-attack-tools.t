@@ -90,6 +90,8 @@ for my $form ('', 'refresh') {
     like $page{$form}, qr/&lt;b&gt;|%3Cscript|&lt;script|\Q%22\E/i, '  but what was asked for is there';
     unlike $page{$form}, qr/[\x00-\x09\x0b-\x1f\x7f]/, '  and no control character';
 }
+like $t->get('/', @status)->header('Content-Security-Policy'), qr/default-src 'none'/,
+    'no browser would run a script there';
 my $json = eval { JSON::PP->new->utf8->decode($page{json}) };
 ok $json, '?json is JSON in UTF-8' or diag $@;
 unlike $page{json}, qr/[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]/, '  without control characters';
@@ -171,6 +173,21 @@ is ctl_json('stats', '--root', $t->root)->{store_specs}, 1024, '  from the direc
 like $t->get('/', @status)->{body}, qr/kinds of Vary/, '  and the page tells';
 
 $t->finish;
+
+# --- a segment without end -------------------------------------------------------------------
+
+my $long = DevCache::Test->start("<Location />\nDevCache On\n</Location>\nProxyPass / \@ORIGIN\@/\n");
+$long->stop;
+my ($segment) = glob $long->root . '/seg-*';
+truncate $segment, 1 << 42 or diag "truncate: $!";
+for (['ls'], ['verify']) {
+    my $ran = ctl(@$_, '--root', $long->root);
+    is $ran->{exit}, $_->[0] eq 'ls' ? 0 : 1, "a segment of 4 TB: $_->[0] ends";
+    like $ran->{out}, qr/longer than any segment/, '  and says what is wrong' if $_->[0] eq 'verify';
+}
+truncate $segment, 64;
+$long->start_again;
+$long->finish;
 
 # --- servers that mean no good ------------------------------------------------------------------
 
