@@ -541,6 +541,47 @@ static const char *set_key_headers(cmd_parms *cmd, void *dirv, int argc,
     return NULL;
 }
 
+/* One directive for each header. Those of a section stand in place of all that come from
+ * outside of it. */
+static const char *set_normalize(cmd_parms *cmd, void *dirv, int argc, char *const argv[])
+{
+    devcache_dir_t *conf = dirv;
+    apr_array_header_t *list = (apr_array_header_t *)conf->normals;
+    const char *why = argc ? devcache_normal_refuses(argv[0]) : NULL;
+    devcache_normal_t *n;
+    int i;
+
+    if (!list) {
+        list = apr_array_make(cmd->pool, 2, sizeof(devcache_normal_t));
+    }
+    if (argc == 1 && !ap_cstr_casecmp(argv[0], "off")) {
+        apr_array_clear(list);
+    } else if (argc < 2) {
+        return "DevCacheNormalize: give a header and the values to tell apart (such as "
+               "Accept-Language de en), or 'off'";
+    } else if (!devcache_conf_is_token(argv[0])) {
+        return apr_psprintf(cmd->pool, "DevCacheNormalize: '%s' is not a header name",
+                            argv[0]);
+    } else if (why) {
+        return apr_psprintf(cmd->pool, "DevCacheNormalize: %s %s", argv[0], why);
+    } else {
+        for (i = 1; i < argc; i++) {
+            if (strpbrk(argv[i], ",; \t\"")) {
+                return apr_psprintf(
+                    cmd->pool,
+                    "DevCacheNormalize: '%s' is not one value; put blanks "
+                    "between them",
+                    argv[i]);
+            }
+        }
+        n = apr_array_push(list);
+        n->header = apr_pstrdup(cmd->pool, argv[0]);
+        n->values = words(cmd, argc - 1, argv + 1);
+    }
+    SET(normals, list);
+    return NULL;
+}
+
 static const char *set_bypass(cmd_parms *cmd, void *dirv, const char *arg)
 {
     devcache_dir_t *conf = dirv;
@@ -624,6 +665,8 @@ const command_rec devcache_conf_directives[] = {
         "keep, sort, ignore, allow names or deny names: the query in the key"),
     AP_INIT_TAKE_ARGV("DevCacheTargets", set_targets, NULL, L,
                       "targeted cache-control fields (RFC 9213), best first, or off"),
+    AP_INIT_TAKE_ARGV("DevCacheNormalize", set_normalize, NULL, L,
+                      "a request header and the values of it that make another page"),
     AP_INIT_TAKE_ARGV("DevCacheKeyHeaders", set_key_headers, NULL, L,
                       "request headers whose values make another page each"),
     AP_INIT_FLAG("DevCacheQuick", devcache_quick_set, NULL, L,

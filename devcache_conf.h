@@ -14,6 +14,7 @@
 #include <util_cfgtree.h>
 #include <ap_expr.h>
 #include "devcache_device.h"
+#include "devcache_normal.h"
 #include "devcache_policy.h"
 #include "devcache_query.h"
 #include "devcache_store.h"
@@ -61,6 +62,7 @@ typedef enum devcache_hints_e {
     F(int, store_set_cookie,                           0)                               \
     F(const devcache_query_t *, query,                 NULL)  /* NULL: keep          */ \
     F(const apr_array_header_t *, key_headers,         NULL)  /* const char *; NULL: none */ \
+    F(const apr_array_header_t *, normals,             NULL)  /* devcache_normal_t   */ \
     F(int, quick,                                      0)     /* DevCacheQuick       */ \
     F(const ap_expr_info_t *, bypass,                  NULL)  /* NULL: none          */ \
     F(const apr_array_header_t *, targets,             NULL)  /* NULL: CDN-Cache-Control */ \

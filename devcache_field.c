@@ -1,5 +1,6 @@
 #include "devcache_field.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 /*
@@ -219,6 +220,25 @@ apr_int64_t devcache_field_delta(devcache_slice_t s)
         return -1;
     }
     return v < DEVCACHE_FIELD_DELTA_MAX ? v : DEVCACHE_FIELD_DELTA_MAX;
+}
+
+int devcache_field_qvalue(devcache_slice_t s)
+{
+    int weight = 0, unit = 1000;
+    apr_size_t i;
+
+    if (!s.len || s.len > 5 || (s.data[0] != '0' && s.data[0] != '1') ||
+        (s.len > 1 && s.data[1] != '.')) {
+        return -1;
+    }
+    for (i = 0; i < s.len; i += i ? 1 : 2) {
+        if (!apr_isdigit(s.data[i])) {
+            return -1;
+        }
+        weight += (s.data[i] - '0') * unit;
+        unit /= 10;
+    }
+    return weight <= 1000 ? weight : -1;
 }
 
 apr_int64_t devcache_field_age(const apr_table_t *headers)

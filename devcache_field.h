@@ -80,6 +80,9 @@ int devcache_field_same_variable(const char *a, const char *b, apr_size_t len);
 /** Digits only, cut to DEVCACHE_FIELD_DELTA_MAX; -1 for anything else. */
 apr_int64_t devcache_field_delta(devcache_slice_t s);
 
+/** A qvalue (RFC 9110 section 12.4.2) in thousandths; -1 if it is none. */
+int devcache_field_qvalue(devcache_slice_t s);
+
 /** The Age of a response in seconds: its first member; -1 if absent or invalid. */
 apr_int64_t devcache_field_age(const apr_table_t *headers);
 

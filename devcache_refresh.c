@@ -60,7 +60,7 @@ static void pause_after(apr_uint64_t flight_id)
  * this visitor's copy of it. */
 static apr_table_t *fields_of(const devcache_exchange_t *x, apr_pool_t *p)
 {
-    apr_table_t *fields = apr_table_clone(p, x->fields);
+    apr_table_t *fields = apr_table_clone(p, x->own_fields);
 
     devcache_policy_clear_conditionals(fields);
     apr_table_unset(fields, "Range");

@@ -299,7 +299,8 @@ static devcache_slice_t join(const devcache_slice_t *parts, int n, apr_pool_t *p
 }
 
 /* Values of the headers that the administrator has put into the key. */
-static devcache_slice_t key_values(request_rec *r, const apr_array_header_t *names)
+static devcache_slice_t key_values(const apr_table_t *fields,
+                                   const apr_array_header_t *names, apr_pool_t *p)
 {
     devcache_slice_t *values;
     int i;
@@ -307,12 +308,12 @@ static devcache_slice_t key_values(request_rec *r, const apr_array_header_t *nam
     if (!names) {
         return devcache_slice(NULL, 0);
     }
-    values = apr_palloc(r->pool, (apr_size_t)names->nelts * sizeof *values);
+    values = apr_palloc(p, (apr_size_t)names->nelts * sizeof *values);
     for (i = 0; i < names->nelts; i++) {
-        values[i] = devcache_slice_str(apr_table_getm(
-            r->pool, r->headers_in, APR_ARRAY_IDX(names, i, const char *)));
+        values[i] = devcache_slice_str(
+            apr_table_getm(p, fields, APR_ARRAY_IDX(names, i, const char *)));
     }
-    return join(values, names->nelts, r->pool);
+    return join(values, names->nelts, p);
 }
 
 enum {
@@ -397,7 +398,7 @@ devcache_slice_t devcache_request_target(request_rec *r, const devcache_exchange
     }
     parts[VIRTUAL_HOST] = devcache_conf_server(r->server)->identity;
     parts[ODD_HOST] = devcache_slice_str(odd_host(r));
-    parts[KEY_VALUES] = key_values(r, devcache_dir_key_headers(dir));
+    parts[KEY_VALUES] = key_values(x->fields, devcache_dir_key_headers(dir), r->pool);
     parts[SPELLING] = odd_spelling(r, x->path,
                                    parts[FILE_NAME].data ? parts[FILE_NAME].data : "");
     if (x->ahead) {
@@ -442,6 +443,37 @@ static int shows_certificate(request_rec *r)
     return verified && *verified && strcmp(verified, "NONE");
 }
 
+/* DevCacheNormalize: the origin sees no more of these headers than the key does. */
+static apr_table_t *normalised(apr_table_t *fields, const apr_array_header_t *rules,
+                               apr_pool_t *p)
+{
+    apr_table_t *out = rules && rules->nelts ? apr_table_copy(p, fields) : fields;
+    int i;
+
+    for (i = 0; rules && i < rules->nelts; i++) {
+        const devcache_normal_t *n = &APR_ARRAY_IDX(rules, i, devcache_normal_t);
+        const char *value = apr_table_getm(p, out, n->header);
+
+        if (value && (value = devcache_normal_value(n, value))) {
+            apr_table_setn(out, n->header, value);
+        } else {
+            apr_table_unset(out, n->header);
+        }
+    }
+    return out;
+}
+
+/* Where rewriting in a directory leads; it will see what the origin does. */
+static request_rec *look_ahead(request_rec *r, devcache_exchange_t *x)
+{
+    request_rec *last;
+
+    r->headers_in = x->fields;
+    last = devcache_ahead_look(r);
+    r->headers_in = x->own_fields;
+    return last;
+}
+
 int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
 {
     const ap_expr_info_t *bypass = devcache_dir_bypass(x->dir);
@@ -463,17 +495,19 @@ int devcache_request_prepare(request_rec *r, devcache_exchange_t *x)
         x->reason = DEVCACHE_REASON_BYPASS;
     }
     x->key = devcache_request_key_of(r, rule, x->path, x->query, r->pool);
+    x->own_fields = r->headers_in;
+    x->fields = normalised(r->headers_in, devcache_dir_normals(x->dir), r->pool);
     if (!x->reason && devcache_ahead_needed(r) && !devcache_dir_quick(x->dir) &&
-        !(x->ahead = devcache_ahead_look(r))) {
+        !(x->ahead = look_ahead(r, x))) {
         x->reason = DEVCACHE_REASON_REDIRECTED;
     }
     if (x->reason) {
         return 0;
     }
     if (x->req.is_head) {
-        apr_table_unset(r->headers_in, "Range"); /* RFC 9110 section 14.2 */
+        apr_table_unset(x->fields, "Range"); /* RFC 9110 section 14.2 */
+        apr_table_unset(x->own_fields, "Range");
     }
-    x->fields = r->headers_in;
     x->target = devcache_request_target(r, x, rule);
     return 1;
 }

@@ -41,7 +41,8 @@ typedef struct devcache_exchange_t {
     devcache_request_t req;
     devcache_slice_t key;    /* data NULL: no key was made */
     devcache_slice_t target; /* what the origin is asked for */
-    apr_table_t *fields;     /* the frozen request header: lookup and store use it */
+    apr_table_t *own_fields; /* the client's header, as the hooks have left it */
+    apr_table_t *fields;     /* the same, normalised: lookup, store and origin use it */
     devcache_phase_e phase;
     request_rec *ahead;   /* where rewriting in a directory leads; NULL: nowhere */
     int looking_ahead;    /* that is being found out */

@@ -159,7 +159,7 @@ static apr_status_t origin_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (x->phase == DEVCACHE_PHASE_IDLE || APR_BRIGADE_EMPTY(bb)) {
         return ap_pass_brigade(f->next, bb);
     }
-    r->headers_in = x->fields; /* BYTERANGE and the logs want the client's own */
+    r->headers_in = x->own_fields; /* BYTERANGE and the logs want the client's own */
     x->received_at = devcache_now();
     x->origin_status = error ? error : r->status;
     if (x->phase == DEVCACHE_PHASE_VALIDATE) {

@@ -136,7 +136,7 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
     x->running = 1;
     r->headers_in = fields;
     rv = ap_run_handler(r);
-    r->headers_in = x->fields;
+    r->headers_in = x->own_fields;
     x->running = 0;
     rv = end_response(r, rv);
     return x->answered ? OK : rv;

@@ -428,26 +428,6 @@ typedef struct {
     int weight; /* thousandths */
 } weighted_t;
 
-/* RFC 9110 section 12.4.2: a qvalue in thousandths, -1 if it is none. */
-static int parse_qvalue(devcache_slice_t s)
-{
-    int weight = 0, unit = 1000;
-    apr_size_t i;
-
-    if (!s.len || s.len > 5 || (s.data[0] != '0' && s.data[0] != '1') ||
-        (s.len > 1 && s.data[1] != '.')) {
-        return -1;
-    }
-    for (i = 0; i < s.len; i += i ? 1 : 2) {
-        if (!apr_isdigit(s.data[i])) {
-            return -1;
-        }
-        weight += (s.data[i] - '0') * unit;
-        unit /= 10;
-    }
-    return weight <= 1000 ? weight : -1;
-}
-
 /* A token, perhaps with a weight, in lower case; 0 if the member is anything else. */
 static int parse_weighted(devcache_slice_t member, weighted_t *out)
 {
@@ -473,7 +453,7 @@ static int parse_weighted(devcache_slice_t member, weighted_t *out)
     if (rest.len < 2 || rest.data[0] != 'q' || rest.data[1] != '=') {
         return 0;
     }
-    out->weight = parse_qvalue(devcache_slice(rest.data + 2, rest.len - 2));
+    out->weight = devcache_field_qvalue(devcache_slice(rest.data + 2, rest.len - 2));
     return out->weight >= 0;
 }
 
