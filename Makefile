@@ -166,7 +166,7 @@ show: all
 # --- compare ---------------------------------------------------------------------------
 # docs/bench.md tells what is measured and how. On a quiet machine: ROUNDS=9 DURATION=3.
 BENCHES = bench bench-miss bench-scale bench-restart bench-eviction bench-devices \
-          bench-classify bench-instructions bench-herd bench-purge
+          bench-classify bench-instructions bench-syscalls bench-herd bench-purge
 .PHONY: $(BENCHES)
 bench: COMPARE = hits                   ## hits: SIZES= PEERS= LOAD=paced ROUNDS=
 bench-miss: COMPARE = misses            ## misses that are stored
@@ -176,10 +176,12 @@ bench-eviction: COMPARE = eviction      ## the store alone: hit ratio beside LRU
 bench-devices: COMPARE = devices        ## the classifier alone: CORPORA=
 bench-classify: COMPARE = classify      ## what the class costs a hit
 bench-instructions: COMPARE = instructions  ## the same from run to run: SIZES= PEERS=
+bench-syscalls: COMPARE = syscalls      ## of hits and misses, futex above all: CHILDREN=
 bench-herd: COMPARE = herd              ## many who want the same: CASES= PEERS= ROUNDS=
 bench-purge: COMPARE = purge            ## purges of 100,000 objects: OBJECTS=
 bench-eviction bench-devices bench-purge: NEED = build
 bench-classify bench-instructions: NEED = instructions
+bench-syscalls: NEED = syscalls
 
 $(BENCHES):
 	tools/packages.sh $(or $(NEED),bench)

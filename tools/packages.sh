@@ -1,6 +1,6 @@
 #!/bin/bash
 # Install the Debian or Ubuntu packages that a make target lacks:
-#   tools/packages.sh build|test|demo|lint|bench|instructions|ci
+#   tools/packages.sh build|test|demo|lint|bench|instructions|syscalls|ci
 # Says which, asks nothing, and does nothing where all are there. apache2-bin and
 # apache2-dev hold the server and its headers without the system service that the
 # package apache2 would start. On other systems it names the packages and stops.
@@ -16,11 +16,12 @@ test="$demo curl"
 lint="$build cppcheck clang-tidy clang-format"
 bench="$demo libcrypt1 libjemalloc2 libssl3 zlib1g"
 instructions="$demo valgrind"
+syscalls="$demo strace"
 ci="$test $lint clang libclang-rt-14-dev"
 
 case ${1:-} in
-    build | test | demo | lint | bench | instructions | ci) wanted=${!1} ;;
-    *) echo "usage: $0 build|test|demo|lint|bench|instructions|ci" >&2; exit 2 ;;
+    build | test | demo | lint | bench | instructions | syscalls | ci) wanted=${!1} ;;
+    *) echo "usage: $0 build|test|demo|lint|bench|instructions|syscalls|ci" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

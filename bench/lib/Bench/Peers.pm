@@ -25,12 +25,15 @@ my $null = "LoadModule null_module $build/bench-mod_null.so\n";
 
 # No child comes or goes during a run. 128 threads keep 200 connections, as under the
 # event MPM each idle one stands for two more connections.
-my $mpm = <<'CONF';
-StartServers 2
+my $children = $ENV{CHILDREN} || 2;
+my $workers = 64 * $children;
+my $mpm = <<"CONF";
+ServerLimit $children
+StartServers $children
 ThreadsPerChild 64
 MinSpareThreads 1
-MaxSpareThreads 128
-MaxRequestWorkers 128
+MaxSpareThreads $workers
+MaxRequestWorkers $workers
 MaxConnectionsPerChild 0
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
