@@ -301,7 +301,6 @@ static int evict_segment(eviction_t *ev)
         return rv != EMFILE && rv != ENFILE && rv != APR_ENOMEM;
     }
     apr_pool_create_unmanaged(&ev->pool);
-    walk.heads_only = 1;
     while (devcache_segment_walk_next(&walk, &rec)) {
         if (rec.kind == DEVCACHE_RECORD_OBJECT) {
             evict_object(ev, &rec, walk.offset);

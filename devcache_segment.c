@@ -554,7 +554,11 @@ apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_fil
     int fd = -1;
     apr_status_t rv = devcache_segment_open(s, file, &fd, &header, &size);
 
-    return rv == APR_SUCCESS ? devcache_segment_walk_over(w, fd, header.salt, size) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = devcache_segment_walk_over(w, fd, header.salt, size);
+        w->heads_only = 1;
+    }
+    return rv;
 }
 
 apr_status_t devcache_segment_walk_over(devcache_walk_t *w, int fd, apr_uint64_t salt,

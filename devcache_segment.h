@@ -108,7 +108,7 @@ typedef struct devcache_walk_t {
     apr_size_t capacity;
     apr_uint64_t window_at;
     apr_size_t window_len;
-    int heads_only;        /* set by who wants no bodies: long ones are not read */
+    int heads_only;        /* long bodies are not read unless they are asked for */
     apr_uint64_t last_len; /* of the record found */
     apr_uint64_t asked_to; /* the kernel was asked to have the file ready up to here */
 } devcache_walk_t;
@@ -117,7 +117,8 @@ apr_status_t devcache_segment_walk_begin(devcache_store_t *s, const devcache_fil
                                          devcache_walk_t *w);
 
 /**
- * The same over a segment that the caller has opened and whose header he has verified.
+ * The same over a segment that the caller has opened and whose header he has verified, of
+ * which bodies will be asked for as well as heads.
  * @param fd    for reading; closed by devcache_segment_walk_end(), on failure here
  * @param size  of the file, bytes
  */
