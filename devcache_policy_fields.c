@@ -17,8 +17,7 @@
  * not a search per line. Most responses list nothing and get no hash.
  */
 
-/* RFC 9111 section 3.1 and RFC 9110 section 7.6.1. Age is said anew at each use; Trailer
- * announces what is not kept. */
+/* RFC 9111 section 3.1 and RFC 9110 section 7.6.1. Trailer announces what is not kept. */
 static const char *const hop_fields[] = {
     "connection",
     "keep-alive",
@@ -46,6 +45,7 @@ static const char *const body_fields[] = {
     "content-type",
 };
 
+static const char *const age_field[] = {"age"}; /* said anew at each use */
 static const char *const cookie_fields[] = {"set-cookie", "set-cookie2"};
 
 #define N(array) (sizeof(array) / sizeof(*(array)))
@@ -160,7 +160,7 @@ apr_table_t *devcache_policy_stored_fields(const devcache_policy_conf_t *conf,
     int i;
 
     for (i = 0; i < lines->nelts; i++) {
-        if (!is_forbidden(&names, e[i].key) && strcasecmp(e[i].key, "Age") != 0 &&
+        if (!is_forbidden(&names, e[i].key) && !is_one_of(e[i].key, age_field, 1) &&
             (conf->store_set_cookie ||
              !is_one_of(e[i].key, cookie_fields, N(cookie_fields)))) {
             apr_table_addn(kept, e[i].key, e[i].val);

@@ -148,15 +148,15 @@ static void read_response(reading_t *r, const devcache_policy_conf_t *conf, int 
 
 /* --- the message ------------------------------------------------------------------ */
 
-static int is_field_value(const char *value)
+/* Bytes up to a control character other than tab, or to the end. */
+static apr_size_t value_span(const char *value)
 {
-    for (; *value; value++) {
-        unsigned char c = (unsigned char)*value;
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return 0;
-        }
+    const unsigned char *c = (const unsigned char *)value;
+
+    while (*c >= 0x20 ? *c != 0x7f : *c == '\t') {
+        c++;
     }
-    return 1;
+    return (apr_size_t)(c - (const unsigned char *)value);
 }
 
 /* Every line is a token and a value without control characters, and together they are
@@ -172,12 +172,14 @@ static devcache_reason_e judge_lines(const apr_table_t *headers)
         return DEVCACHE_REASON_HEADERS_LIMIT;
     }
     for (i = 0; i < lines->nelts; i++) {
-        bytes += strlen(e[i].key) + strlen(e[i].val) + 4; /* ": " and CRLF */
+        devcache_slice_t name = devcache_slice_str(e[i].key);
+        apr_size_t span = value_span(e[i].val);
+
+        bytes += name.len + span + 4; /* ": " and CRLF */
         if (bytes > HEADERS_MAX_BYTES) {
             return DEVCACHE_REASON_HEADERS_LIMIT;
         }
-        if (!devcache_field_is_token(devcache_slice_str(e[i].key)) ||
-            !is_field_value(e[i].val)) {
+        if (e[i].val[span] || !devcache_field_is_token(name)) {
             return DEVCACHE_REASON_CONFLICT;
         }
     }

@@ -71,6 +71,11 @@ const apr_array_header_t *devcache_tags_names(const devcache_dir_t *dir, apr_poo
     return names;
 }
 
+static int has_any(const apr_table_t *fields, const tag_header_t *h)
+{
+    return fields && apr_table_get(fields, h->name);
+}
+
 int devcache_tags_read(const devcache_dir_t *dir, const apr_table_t *origin,
                        const apr_table_t *fields, devcache_slice_t *ptags, apr_pool_t *p)
 {
@@ -81,9 +86,13 @@ int devcache_tags_read(const devcache_dir_t *dir, const apr_table_t *origin,
     devcache_ban_tags_begin(&tags, p);
     for (i = 0; i < headers->nelts; i++) {
         const tag_header_t *h = &APR_ARRAY_IDX(headers, i, tag_header_t);
-        const char *sent = origin ? devcache_field_combined(origin, h->name, p) : NULL;
-        const char *made = devcache_field_combined(fields, h->name, p);
+        const char *sent, *made;
 
+        if (!has_any(origin, h) && !has_any(fields, h)) {
+            continue;
+        }
+        sent = origin ? devcache_field_combined(origin, h->name, p) : NULL;
+        made = devcache_field_combined(fields, h->name, p);
         if (sent && has_tags(h)) {
             devcache_ban_tags_list(&tags, sent);
         }
