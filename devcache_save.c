@@ -540,7 +540,9 @@ static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
         rv = devcache_tee_pass(f, x, 0);
     }
     devcache_collapse_flow(x, 0);
-    return rv;
+    /* Another thread says that an HTTP/2 client has gone, at any time, and mod_proxy
+     * looks at it as soon as it is back. */
+    return devcache_tee_client_gone(f->r, x) ? APR_SUCCESS : rv;
 }
 
 /* Store, and send no body: the client has it (304), or there is no client (refresh). */

@@ -39,7 +39,7 @@
 #define ALWAYS 16384       /* the first bytes: any new connection has room for them */
 #define HEADER 8192        /* ours is about as long as that at most */
 #define HELD_BACK 65536    /* what httpd may hold of an answer before ours */
-#define STREAM_AHEAD 49152 /* within mod_http2's default buffer for a stream */
+#define STREAM_AHEAD 24576 /* within mod_http2's default buffer for a stream, 32 KB */
 #define LEAST 4096         /* less room than that is none */
 #define IN_MEMORY                                                                        \
     (256 << 10) /* a rest up to this is sent from memory, else from a file */
@@ -74,7 +74,7 @@ static apr_size_t room(request_rec *r, const devcache_exchange_t *x, apr_size_t 
 {
     conn_rec *c = r->connection;
 
-    if (x->sent == 0 && c->keepalives > 0) {
+    if (x->sent == 0 && c->keepalives > 0 && !c->master) { /* streams have 1 there */
         return room_behind(c);
     }
     if (x->sent + (apr_int64_t)wanted <= ALWAYS) {
