@@ -213,7 +213,10 @@ sub _gone {
 # TERM, and KILL if that does not do; the parent's wait status, undef if it was killed.
 sub stop {
     my $self = shift;
-    return $self->{status} unless $self->{pid};
+    if (!$self->{pid}) { # it has ended by itself
+        delete $self->{exit_known};
+        return $self->{status};
+    }
     my @children = $self->children;
     # A child of the event MPM may crash, without any module of ours, when TERM comes while
     # a worker hands a connection back: let them come to rest.
