@@ -383,12 +383,14 @@ static void show_urls(request_rec *r, const devcache_report_t *rep)
                devcache_draw_span(rep->urls_lasted, r->pool));
     for (i = 0; i < rep->urls->nelts && i < URLS_SHOWN; i++) {
         const devcache_top_t *t = &APR_ARRAY_IDX(rep->urls, i, devcache_top_t);
-        ap_rprintf(r,
-                   "<tr><td class=\"url\">%s</td><td class=\"n\">%s</td><td class=\"n\">"
-                   "%s</td></tr>\n",
-                   devcache_draw_text(t->url, r->pool),
-                   devcache_draw_number(t->requests, r->pool),
-                   devcache_draw_share(t->hits, t->requests - t->over, r->pool));
+        ap_rprintf(
+            r,
+            "<tr><td class=\"url\">%s</td><td class=\"n\">%s%s</td><td class=\"n\">"
+            "%s</td></tr>\n",
+            devcache_draw_text(t->url, r->pool),
+            t->over > t->requests / 2 ? "at most " : "",
+            devcache_draw_number(t->requests, r->pool),
+            devcache_draw_share(t->hits, t->requests - t->over, r->pool));
     }
     ap_rputs("</table></div></section>\n", r);
 }

@@ -245,6 +245,8 @@ for (['words to a terminal', answer($odd), 0, @explain],
     unlike $ran->{out}, qr/root:/, '  nothing that is not the server\'s';
     like $ran->{err}, $exit ? qr/\Adevcachectl \w+: [^\n]{20,}\n\z/ : qr/\A\z/, $exit ? '  one sentence' : '  silently';
 }
+like evil(answer('{"totals":{},"busiest":{"urls":[{"url":"u","requests":500,"over":496,"hits":3}]}}'), @top)->{out},
+    qr/^ +<=500 +75%  u$/m, 'requests that may be of other URLs, and the share of hits of those that are not';
 like evil(sub { return $_[0] ? '0,' x 30_000 : "HTTP/1.1 200 X\r\n\r\n[" }, @top)->{err}, qr/longer than 16 MB/, 'how much is too much';
 
 # --- sentences ------------------------------------------------------------------------------------
@@ -253,5 +255,6 @@ like ctl('ls', 'http://a/', '--polish')->{err}, qr/there is no option --polish/,
 like ctl('ls', '-r', "$dir/not")->{err}, qr/No such file.*--root/, 'no directory: how to name it';
 symlink $dir, "$dir/link";
 like ctl('ls', '-r', "$dir/link")->{err}, qr/symbolic link/, 'a symbolic link: told';
+like evil(answer('x', 414), @explain)->{err}, qr/too long/, 'a URL that is too long';
 like ctl('stats', '-u', 'http://127.0.0.1:9/')->{err}, qr/does the server run.*--url/, 'no server: what to look at';
 done_testing;

@@ -274,7 +274,9 @@ int ctl_explain(ctl_t *c)
     if (error) {
         return ctl_fail(c, "%s", error);
     }
-    if (!json_is_object(all)) {
+    if (answer.status == 414) {
+        rv = ctl_wrong(c, "the URL is too long for the server: LimitRequestLine");
+    } else if (!json_is_object(all)) {
         rv = ctl_fail(c, CTL_NO_STATUS, c->url, answer.status);
     } else if (answer.status != 200) {
         rv = ctl_fail(c, "the server refuses (%ld): %s", answer.status,

@@ -249,12 +249,13 @@ static void url_rows(page_t *page)
         ctl_duration((apr_int64_t)number(busiest, "seconds"), page->p));
     json_array_foreach(json_object_get(busiest, "urls"), i, one)
     {
-        double n = number(one, "requests");
+        double n = number(one, "requests"), sure = n - number(one, "over");
         const char *url = json_string_value(json_object_get(one, "url"));
+        const char *many = apr_psprintf(page->p, "%s%.0f", sure < n / 2 ? "<=" : "", n);
 
         if (i < URLS_MAX) {
-            row(page, "  %8.0f %5.0f%%  %s", n, n > 0 ? 100 * number(one, "hits") / n : 0,
-                url ? url : "");
+            row(page, "  %8s %5.0f%%  %s", many,
+                sure > 0 ? 100 * number(one, "hits") / sure : 0, url ? url : "");
         }
     }
 }
