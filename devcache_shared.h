@@ -21,7 +21,7 @@
 #define DEVCACHE_NO_ENTRY 0xffffffffu
 #define DEVCACHE_SPECS 1024             /* distinct variant specs, a power of two */
 #define DEVCACHE_SPEC_TEXT (256 * 1024) /* bytes of all spec texts */
-#define DEVCACHE_RING 8                 /* removals remembered per stripe */
+#define DEVCACHE_RING 32                /* removals remembered per stripe */
 #define DEVCACHE_BANS 256               /* purges of many that are remembered */
 
 typedef enum devcache_queue_t {

@@ -267,6 +267,12 @@ static void test_removals(void)
            "an older fill is refused");
     is_int(devcache_index_put(&sh, &innocent, &drops), APR_SUCCESS,
            "another key's is not");
+    for (i = 0; i < 30; i++) {
+        devcache_index_remove(&sh, (100 + (apr_uint64_t)i) * step, &drops, &count,
+                              &newest);
+    }
+    is_int(devcache_index_put(&sh, &innocent, &drops), APR_SUCCESS,
+           "nor after thirty of others");
     for (i = 0; i < DEVCACHE_RING + 1; i++) {
         devcache_index_remove(&sh, (3 + (apr_uint64_t)i) * step, &drops, &count, &newest);
     }
