@@ -60,9 +60,10 @@ static int is_ordinary(const request_rec *r)
 {
     return r->status == HTTP_OK && r->status_line &&
            !strncmp(r->status_line, "200 ", 4) &&
-           !*ap_scan_http_field_content(r->status_line) && !r->header_only &&
-           !r->assbackwards && !r->chunked && !r->no_cache && !r->content_encoding &&
-           apr_is_empty_array(r->content_languages) &&
+           !*ap_scan_http_field_content(r->status_line) &&
+           !(r->content_type && *ap_scan_http_field_content(r->content_type)) &&
+           !r->header_only && !r->assbackwards && !r->chunked && !r->no_cache &&
+           !r->content_encoding && apr_is_empty_array(r->content_languages) &&
            apr_is_empty_table(r->err_headers_out) && !is_special(r) && !APLOGrtrace3(r);
 }
 

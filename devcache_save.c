@@ -240,6 +240,9 @@ devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
     if (devcache_part_spoils(x)) {
         return DEVCACHE_REASON_PART;
     }
+    if (x->origin_type && *ap_scan_http_field_content(x->origin_type)) {
+        return DEVCACHE_REASON_CONFLICT; /* not among the fields yet; httpd refuses it */
+    }
     x->expect = announced_length(fields);
     reason = devcache_policy_storable(&x->policy, &x->req, r->status, fields,
                                       x->query != NULL, x->expect, x->requested_at,

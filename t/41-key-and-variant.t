@@ -202,6 +202,7 @@ is $c->expect('GET')->response->{status}, 400, 'two Hosts are refused';
 $c = $t->client;
 $c->send_raw("GET /host HTTP/1.0\r\n\r\n");
 like $c->expect('GET')->response->{status}, qr/^(?:200|400)$/, 'none, with HTTP/1.0';
+$t->expect_log(qr/AH01092/);    # mod_proxy has to name one, as no visitor's page is given to it
 
 # 9. Queries.
 my %query = (

@@ -78,6 +78,43 @@ is status_of($t->get('/quick/raw/page')), 'hit', 'which is stored';
 
 $t->finish;
 
+# --- a type that is more than a type -------------------------------------------------------------
+
+# httpd refuses to send it when it is made; neither may it come out of the store, nor be made of
+# what does.
+$t = DevCache::Test->start(<<'CONF', modules => ['lua']);
+DevCacheVaryDevice Off
+<Location "/">
+    DevCache On
+    DevCacheStatusHeader On
+</Location>
+LuaMapHandler ^/split "@DIR@/split.lua"
+ProxyPass /good @ORIGIN@/good
+Header set Content-Type "expr=%{unescape:text/plain%0d%0aX-Evil: 1}" "expr=req('X-Bad') == '1'"
+CONF
+$t->write_file('split.lua', <<'LUA');
+function handle(r)
+    r.headers_out['Cache-Control'] = 'max-age=600'
+    r.content_type = 'text/plain\r\nX-Evil: 1'
+    r:write('split')
+    return apache2.OK
+end
+LUA
+for my $n (1, 2) {
+    my $res = $t->get('/split');
+    is $res->{status}, 500, "asked for the $n. time";
+    is $res->header('X-Evil'), undef, '… nothing was split off';
+}
+is $t->counters->{stored}, 0, 'it is not even stored';
+$t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=600' }, 'good') });
+is $t->get('/good')->{body}, 'good', 'a good type';
+is status_of($t->get('/good')), 'hit', '… is stored';
+my $bad = $t->get('/good', 'X-Bad' => 1);
+is $bad->{status}, 500, 'made a bad one on a hit';
+is $bad->header('X-Evil'), undef, '… nothing is split off';
+$t->expect_log(qr/AH02430/);
+$t->finish;
+
 # --- clocks -----------------------------------------------------------------------------------
 
 $t = DevCache::Test->start(<<'CONF');
