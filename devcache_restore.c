@@ -8,11 +8,13 @@
 #include "devcache_field.h"
 #include "devcache_stats.h"
 
-static ap_filter_rec_t *headers_filter; /* mod_headers' output filter; NULL: not loaded */
+/* Output filters of mod_headers and mod_security2; NULL: not loaded. */
+static ap_filter_rec_t *headers_filter, *security_filter;
 
 void devcache_restore_init(void)
 {
     headers_filter = ap_get_output_filter_handle("FIXUP_HEADERS_OUT");
+    security_filter = ap_get_output_filter_handle("MODSECURITY_OUT");
 }
 
 /* ---- stored response → request_rec and brigade
@@ -28,7 +30,8 @@ void devcache_restore_drop_filters(request_rec *r, int keep_ours)
     for (; f && f->frec->ftype < AP_FTYPE_PROTOCOL - 1; f = next) {
         int ours = !strncmp(f->frec->name, "devcache_", 9);
         next = f->next;
-        if (f->frec != headers_filter && !(ours && keep_ours)) {
+        if (f->frec != headers_filter && f->frec != security_filter &&
+            !(ours && keep_ours)) {
             ap_remove_output_filter(f);
         }
     }

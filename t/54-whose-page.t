@@ -212,6 +212,16 @@ fetches("Authorization set here, round $_", 1, '/o/backend-login/p', [@fresh]) f
 fetches("a session that is renewed with each answer, round $_", 1, '/o/session/p',
     [@fresh, 'X-Replace-Session' => 'user=alice']) for 1, 2;
 
+my $session = $t->get('/o/session/q', 'X-Answer' => unpack 'H*', pack '(N/a*)*', @fresh,
+    'X-Replace-Session' => 'user=alice')->header('Set-Cookie');
+my @session = (Cookie => $session =~ /^([^;]*)/);
+for (1, 2) {
+    my $res = fetches('who has a session', 1, '/o/session/r', [@fresh], @session);
+    like $res->header('Set-Cookie'), qr/user=alice/, '… has it prolonged by each answer';
+}
+unlike fetches('who has none', 1, '/o/session/r', [@fresh])->header('Set-Cookie'), qr/alice/,
+    'gets not that one' for 1, 2;
+
 # --- client certificates ----------------------------------------------------------------------
 
 my $tls = 'https://127.0.0.1:' . $t->port('TLS');
