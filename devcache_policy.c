@@ -49,13 +49,17 @@ const char *devcache_policy_reason(devcache_reason_e reason)
  * sender's own affair. Forwarded, and these behind "X-"; a '-' at the end stands for any
  * ending. */
 static const char *const override_fields[] = {
-    "HTTP-Method-Override", "HTTP-Method",        "Method-Override",
-    "Original-URL",         "Original-URI",       "Original-Host",
-    "Rewrite-URL",          "URL-Scheme",         "Host",
-    "Forwarded-Host",       "Forwarded-Server",   "Forwarded-Scheme",
-    "Forwarded-Proto",      "Forwarded-Protocol", "Forwarded-Port",
-    "Forwarded-Prefix",     "Forwarded-Path",     "Forwarded-URI",
-    "Forwarded-SSL",        "Nextjs-Data",        "Middleware-",
+    "HTTP-Method-Override", "HTTP-Method",
+    "Method-Override",      "HTTP-Host-Override",
+    "Original-URL",         "Original-URI",
+    "Original-Host",        "Rewrite-URL",
+    "URL-Scheme",           "Host",
+    "Forwarded-Host",       "Forwarded-Server",
+    "Forwarded-Scheme",     "Forwarded-Proto",
+    "Forwarded-Protocol",   "Forwarded-Port",
+    "Forwarded-Prefix",     "Forwarded-Path",
+    "Forwarded-URI",        "Forwarded-SSL",
+    "Nextjs-Data",          "Middleware-",
 };
 
 static int is_override(const char *name)

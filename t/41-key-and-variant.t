@@ -249,7 +249,8 @@ my @override = ('X-Forwarded-Host', 'X-Forwarded-Scheme', 'X-Forwarded-Proto', '
     'X-Forwarded-Prefix', 'X-Forwarded-Server', 'X-Original-URL', 'X-Rewrite-URL', 'X-Host',
     'Forwarded', 'X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', 'X-Nextjs-Data',
     'X-Middleware-Prefetch', 'X-Middleware-Subrequest', 'x-forwarded-HOST', 'X_Forwarded_Host',
-    'X-Forwarded_Proto', 'X-Forwarded-SSL', 'X-Url-Scheme', 'Front-End-Https', 'X-Original-URI');
+    'X-Forwarded_Proto', 'X-Forwarded-SSL', 'X-Url-Scheme', 'Front-End-Https', 'X-Original-URI',
+    'X-HTTP-Host-Override');
 fetched('a page', '/poison');
 my $overrides = $t->counters->{'reason_override-header'};
 for my $name (@override) {

@@ -136,4 +136,61 @@ $t->clock_advance(366 * 86400);
 is $site->ask('/clock')->{fetches}, 1, 'a year ahead';
 is $site->ask('/clock')->{fetches}, 0, '… and on';
 $t->finish;
+
+# --- a connection that is kept ------------------------------------------------------------------
+
+# Nothing of a request stays behind in memory or descriptors, however many a connection has. Not
+# under the sanitizers, which keep what is freed.
+if (!$ENV{DEVCACHE_PRELOAD}) {
+    $t = DevCache::Test->start(<<'CONF', modules => ['authz_host']);
+LogLevel notice devcache:notice
+MaxKeepAliveRequests 0
+DevCacheVaryDevice Off
+<Location "/">
+    DevCache On
+</Location>
+<Location "/purged/">
+    DevCachePurge On
+    Require local
+</Location>
+ProxyPass / @ORIGIN@/
+CONF
+    $t->origin_auto(sub {
+        return (200, { 'Cache-Control' => 'max-age=6000', ETag => '"e"' }, 'x' x 3000);
+    });
+    my $client = $t->client;
+    my $ask = sub {
+        my ($n, $line, @headers) = @_;
+        my $text = join "\r\n", "$line HTTP/1.1", 'Host: 127.0.0.1:' . $t->port, @headers, '', '';
+        $client->send_raw($text x $n);
+        my @all = map { $client->expect('GET') } 1 .. $n;
+        $_->response for @all;
+        return $all[-1]->response->{status};
+    };
+    my $held = sub {    # KB and descriptors of all children
+        my ($memory, $files) = (0, 0);
+        for my $pid ($t->pids) {
+            open my $status, '<', "/proc/$pid/status" or next;
+            /^VmRSS:\s+(\d+)/ and $memory += $1 while <$status>;
+            $files += () = glob "/proc/$pid/fd/*";
+        }
+        return ($memory, $files);
+    };
+    my %kinds = (
+        hits => [200, 'GET /p'], ranges => [206, 'GET /p', 'Range: bytes=5-10'],
+        '304s' => [304, 'GET /p', 'If-None-Match: "e"'], purges => [200, 'PURGE /purged/p'],
+        bans => [200, 'BAN /purged/p', 'X-Url: ^/purged/q'],
+        validations => [200, 'GET /p', 'Cache-Control: no-cache'],
+    );
+    for my $kind (sort keys %kinds) {
+        my ($want, @request) = @{ $kinds{$kind} };
+        is $ask->(200, @request), $want, $kind;
+        my ($memory, $files) = $held->();
+        $ask->(200, @request) for 1 .. 10;
+        my ($more_memory, $more_files) = $held->();
+        cmp_ok $more_memory - $memory, '<', 200, '… 2000 more leave nothing in memory';
+        cmp_ok $more_files - $files, '<', 10, '… and no descriptor';
+    }
+    $t->finish;
+}
 done_testing;
