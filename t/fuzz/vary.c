@@ -3,6 +3,7 @@
 
 #include <apr_strings.h>
 
+#include "devcache_normal.h"
 #include "fuzz.h"
 
 static const devcache_vary_conf_t conf = {"X-Device-Type", 0, 0, 1, "view"};
@@ -15,6 +16,20 @@ static void check_canonical(const char *value, apr_pool_t *p)
 
     must(strcmp(devcache_vary_accept_encoding(coding, p), coding) == 0);
     must(strcmp(devcache_vary_accept_language(language, p), language) == 0);
+}
+
+/* What is chosen is listed, and chooses itself. */
+static void check_normal(const char *value, apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 3, sizeof(const char *));
+    devcache_normal_t n = {"Accept-Language", list};
+    const char *got;
+
+    APR_ARRAY_PUSH(list, const char *) = "gzip";
+    APR_ARRAY_PUSH(list, const char *) = "de";
+    APR_ARRAY_PUSH(list, const char *) = "de-at";
+    got = devcache_normal_value(&n, value);
+    must(!got || devcache_normal_value(&n, got) == got);
 }
 
 static void check_values(const char *spec, const char *value, apr_pool_t *p)
@@ -52,5 +67,6 @@ static void fuzz(const char *data, size_t len, apr_pool_t *p)
         check_values(spec, rest, p);
     }
     check_canonical(rest, p);
+    check_normal(rest, p);
     devcache_vary_key_url(devcache_slice(data, len), p);
 }
