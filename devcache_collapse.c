@@ -75,9 +75,12 @@ static apr_uint64_t id_of(const devcache_exchange_t *x, devcache_slice_t variant
     return id ? id : 1;
 }
 
-apr_uint64_t devcache_collapse_id(const devcache_exchange_t *x, const char *spec,
-                                  apr_pool_t *p)
+apr_uint64_t devcache_collapse_id(const devcache_exchange_t *x, apr_pool_t *p)
 {
+    const char *spec = x->hit              ? x->hit->spec
+                       : x->guess          ? x->guess
+                       : x->vary.by_device ? "@device"
+                                           : "";
     devcache_slice_t variant = values_under(x, spec, p);
 
     return variant.data ? id_of(x, variant) : 0;
@@ -382,14 +385,12 @@ static devcache_collapse_e wait_for_owner(request_rec *r, devcache_exchange_t *x
 devcache_collapse_e devcache_collapse_join(request_rec *r, devcache_exchange_t *x,
                                            apr_uint32_t epoch, int *prv)
 {
-    const char *spec = x->hit ? x->hit->spec : x->guess;
     devcache_collapse_e what;
 
     if (!takes_part(x)) {
         return DEVCACHE_COLLAPSE_ASK;
     }
-    spec = spec ? spec : x->vary.by_device ? "@device" : "";
-    x->flight_id = devcache_collapse_id(x, spec, r->pool);
+    x->flight_id = devcache_collapse_id(x, r->pool);
     if (!x->flight_id || devcache_flight_avoided(x->flight_id, x->now)) {
         return DEVCACHE_COLLAPSE_ASK;
     }

@@ -19,9 +19,9 @@ typedef enum devcache_collapse_e {
                                * the status */
 } devcache_collapse_e;
 
-/** The id of the flight for what @a x asks for under a variant spec; 0: there is none. */
-apr_uint64_t devcache_collapse_id(const devcache_exchange_t *x, const char *spec,
-                                  apr_pool_t *p);
+/** The id of the flight for what @a x asks for: x->hit, or what was not found; 0: none.
+ */
+apr_uint64_t devcache_collapse_id(const devcache_exchange_t *x, apr_pool_t *p);
 
 /** To be read before a lookup, and given to the join that may follow. */
 apr_uint32_t devcache_collapse_epoch(const devcache_exchange_t *x);

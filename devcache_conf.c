@@ -261,6 +261,7 @@ static const flag_slot_t flag_vary_device = DIR_FLAG(vary_device);
 static const flag_slot_t flag_client_control = DIR_FLAG(ignore_client_control);
 static const flag_slot_t flag_set_cookie = DIR_FLAG(store_set_cookie);
 static const flag_slot_t flag_collapse = DIR_FLAG(collapse);
+static const flag_slot_t flag_fetch_whole = DIR_FLAG(fetch_whole);
 static const flag_slot_t flag_status_header = DIR_FLAG(status_header);
 
 static const char *set_flag(cmd_parms *cmd, void *dirv, int on)
@@ -676,6 +677,8 @@ const command_rec devcache_conf_directives[] = {
     AP_INIT_TAKE1("DevCacheRefreshAhead", set_number, (void *)&slot_ahead, L,
                   "refresh in the background what is asked for so many seconds before it "
                   "expires; 0: not"),
+    AP_INIT_FLAG("DevCacheFetchWhole", set_flag, (void *)&flag_fetch_whole, L,
+                 "On or Off: fetch in the background what a part of was asked for"),
     AP_INIT_FLAG("DevCacheCollapse", set_flag, (void *)&flag_collapse, L,
                  "On or Off: ask the origin once for all who want the same now"),
     AP_INIT_TAKE1("DevCacheCollapseWait", set_number, (void *)&slot_collapse_wait, L,

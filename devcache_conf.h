@@ -72,7 +72,8 @@ typedef enum devcache_hints_e {
     F(const char *, purge_path,                        NULL)  /* to be taken off the URL */ \
     F(int, collapse,                                   1)                              \
     F(apr_interval_time_t, refresh_ahead,              0)     /* microseconds        */ \
-    F(apr_interval_time_t, collapse_wait, apr_time_from_sec(10)) /* microseconds     */
+    F(apr_interval_time_t, collapse_wait, apr_time_from_sec(10)) /* microseconds     */ \
+    F(int, fetch_whole,                                0)     /* DevCacheFetchWhole  */
 /* clang-format on */
 
 /* name_by is the directive that has set it, with its file and line; NULL: the default

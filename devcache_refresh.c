@@ -19,6 +19,9 @@ extern module AP_MODULE_DECLARE_DATA devcache_module;
  * two. */
 #define PAUSE apr_time_from_sec(2)
 
+/* Long fetches must not keep all of a child's threads from refreshing pages. */
+#define WHOLES_MAX 2
+
 /* ---- access control ------------------------------------------------------------ */
 
 /* The visitor has been let in: asking anew who it is would be a second login for those
@@ -79,7 +82,7 @@ static devcache_exchange_t *exchange_for(request_rec *own, const devcache_exchan
     nx->device = x->device;
     nx->server = x->server;
     nx->refreshing = 1;
-    nx->refreshes = x->hit->stored_at;
+    nx->refreshes = x->hit ? x->hit->stored_at : 0;
     ap_set_module_config(own->request_config, &devcache_module, nx);
     return nx;
 }
@@ -165,11 +168,59 @@ static void run(request_rec *r, const devcache_exchange_t *x, apr_uint64_t id,
 
 void devcache_refresh_run(request_rec *r, const devcache_exchange_t *x)
 {
-    apr_uint64_t id = devcache_collapse_id(x, x->hit->spec, r->pool);
+    apr_uint64_t id = devcache_collapse_id(x, r->pool);
     apr_pool_t *p;
 
     if (id && !devcache_flight_avoided(mark_of(id), x->now) &&
         (p = devcache_background_pool())) {
+        run(r, x, id, p);
+    }
+}
+
+/* ---- the whole of what a part was asked of ------------------------------------- */
+
+static apr_uint32_t wholes; /* that this child fetches, or is about to */
+
+static apr_status_t one_less(void *unused)
+{
+    __atomic_sub_fetch(&wholes, 1, __ATOMIC_RELAXED);
+    return APR_SUCCESS;
+}
+
+/* Was the answer a part of something that may be stored? */
+static int is_part_of_storable(request_rec *r, const devcache_exchange_t *x)
+{
+    apr_table_t *fields = apr_table_overlay(r->pool, r->err_headers_out, r->headers_out);
+    const char *range = apr_table_get(fields, "Content-Range");
+    const char *slash = range ? strchr(range, '/') : NULL;
+    devcache_freshness_t fresh;
+    apr_off_t length;
+
+    if (r->status != HTTP_PARTIAL_CONTENT || !slash ||
+        !ap_parse_strict_length(&length, slash + 1)) {
+        return 0;
+    }
+    apr_table_unset(fields, "Content-Range");
+    apr_table_unset(fields, "Content-Length");
+    return devcache_policy_storable(
+               &x->policy, &x->req, HTTP_OK, fields, x->query != NULL, length,
+               x->requested_at, devcache_now(), &fresh, r->pool) == DEVCACHE_REASON_NONE;
+}
+
+void devcache_refresh_whole(request_rec *r, const devcache_exchange_t *x)
+{
+    apr_uint64_t id = is_part_of_storable(r, x) ? devcache_collapse_id(x, r->pool) : 0;
+    apr_pool_t *p;
+
+    if (!id || devcache_flight_avoided(id, x->now) ||
+        devcache_flight_avoided(mark_of(id), x->now) ||
+        !(p = devcache_background_pool())) {
+        return;
+    }
+    apr_pool_cleanup_register(p, NULL, one_less, apr_pool_cleanup_null);
+    if (__atomic_add_fetch(&wholes, 1, __ATOMIC_RELAXED) > WHOLES_MAX) {
+        apr_pool_destroy(p); /* the next part that is asked for will do */
+    } else {
         run(r, x, id, p);
     }
 }

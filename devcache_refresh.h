@@ -20,4 +20,10 @@ int devcache_refresh_access(request_rec *r);
 /** Refresh what @a x has just served, unless somebody is asking for it already. */
 void devcache_refresh_run(request_rec *r, const devcache_exchange_t *x);
 
+/**
+ * @a r was answered by the origin with a part of what is not stored: fetch the whole, if
+ * it may be stored and nobody is fetching it (DevCacheFetchWhole).
+ */
+void devcache_refresh_whole(request_rec *r, const devcache_exchange_t *x);
+
 #endif

@@ -49,7 +49,7 @@ typedef struct devcache_exchange_t {
     int running;          /* the other handlers are being run by ours */
     int answered;         /* the filters have answered in the origin's stead */
     int refreshing;       /* this is a refresh: nobody waits for the answer */
-    apr_time_t refreshes; /* of what was stored then */
+    apr_time_t refreshes; /* of what was stored then; 0: of what is not stored at all */
 
     devcache_hit_t *hit;        /* the stored response found, NULL: none */
     devcache_response_t stored; /* decoded; valid where hit is set */

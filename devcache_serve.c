@@ -275,6 +275,17 @@ static int serve_hit(request_rec *r, devcache_exchange_t *x, devcache_use_e use)
     return rv;
 }
 
+/* The origin answers with the part that is asked for; that is not stored. */
+static int pass_range(request_rec *r, devcache_exchange_t *x)
+{
+    int rv = run_handlers(r, x, apr_table_copy(r->pool, x->fields));
+
+    if (rv == OK && !r->next && !r->connection->aborted) {
+        devcache_refresh_whole(r, x);
+    }
+    return rv;
+}
+
 /* Nothing usable is stored: ask the origin for the whole. */
 static int miss(request_rec *r, devcache_exchange_t *x)
 {
@@ -284,7 +295,8 @@ static int miss(request_rec *r, devcache_exchange_t *x)
         x->reason = x->req.has_range ? DEVCACHE_REASON_REQ_RANGE
                                      : DEVCACHE_REASON_REQ_PRECOND;
         log_decision(r, x, "miss, passed");
-        return DECLINED;
+        return x->req.has_range && devcache_dir_fetch_whole(x->dir) ? pass_range(r, x)
+                                                                    : DECLINED;
     }
     log_decision(r, x, "miss");
     return fetch(r, x);
@@ -355,10 +367,15 @@ static int ask_origin(request_rec *r, devcache_exchange_t *x)
     return x->hit ? expired(r, x) : miss(r, x);
 }
 
-/* Nobody waits for this: does what was served still hold, and if not, what is new? */
+/* Nobody waits for this: does what was served still hold, and if not, what is new? Where
+ * only a part was asked for: what is the whole? */
 static int refresh(request_rec *r, devcache_exchange_t *x)
 {
     lookup(r, x);
+    if (!x->refreshes) {
+        x->outcome = DEVCACHE_OUTCOME_MISS;
+        return x->hit ? OK : fetch(r, x);
+    }
     if (!x->hit || x->hit->stored_at > x->refreshes) {
         return OK; /* removed, or refreshed by somebody since */
     }
