@@ -60,6 +60,7 @@ my $auto = $t->origin_auto(sub {
     $fields{Vary} = "X-Field-$1" if $request->{target} =~ m{^/vary/(\d+)};
     $fields{'Cache-Tag'} = qq{<script>"'\\} if $request->{target} =~ m{^/tag};
     $fields{'X-Odd'} = "a\xc2\x9b2Jb\xe2\x80\xa8" if $request->{target} =~ m{^/c1};
+    $fields{Vary} = 'Accept-Encoding' if $request->{target} =~ m{^/gzip};
     return ($request->{target} =~ m{^/fail} ? 500 : 200, \%fields, 'page');
 });
 my $base = 'http://127.0.0.1:' . $t->port;
@@ -134,6 +135,13 @@ my $secret = ctl('show', "$base/secret/a", '--root', $t->root);
 like $secret->{out}, qr/^  target    proxy-server /m, '  of one with a secret in its key';
 unlike $secret->{out}, qr/c2VjcmV0/, '  which is not told';
 unlike ctl('show', "$base/secret/a", '--root', $t->root, '--json')->{out}, qr/c2VjcmV0/, '  in JSON neither';
+
+# warm and browsers send Accept-Encoding, explain what it is told to.
+my @gzip = ('-H', 'Accept-Encoding: gzip, deflate, br, zstd');
+$t->get('/gzip', 'User-Agent' => PC, 'Accept-Encoding' => 'gzip, deflate, br, zstd');
+my $bare = ctl('explain', "$base/gzip", '-A', PC, '-u', "$base/st");
+like $bare->{out}, qr/^because +vary: .*\n +browsers send more: try (-H '[^']+')/m, 'explain of a variant for other headers: what to try';
+like ctl('explain', "$base/gzip", '-A', PC, '-u', "$base/st", @gzip)->{out}, qr/^answer +hit/m, '  and so it is found';
 
 SKIP: {
     skip 'no openssl here', 10 unless $openssl;

@@ -370,8 +370,9 @@ static void print_details(listing_t *l, const devcache_found_t *found, const obj
     print_line("varies by", *o->said.spec ? o->said.spec : "nothing");
     print_table("              ", o->said.values, 1);
     print_line("target", o->said.target);
-    print_line("status", apr_psprintf(l->p, "%d %s", o->resp.status,
-                                      o->resp.reason ? o->resp.reason : ""));
+    print_line("status",
+               apr_psprintf(l->p, o->resp.reason && *o->resp.reason ? "%d %s" : "%d",
+                            o->resp.status, o->resp.reason));
     print_times(l, found, o);
     devcache_segment_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
     print_line("size", apr_psprintf(l->p, "%" APR_UINT64_T_FMT " bytes, in %s",

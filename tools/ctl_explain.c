@@ -136,6 +136,10 @@ static void print_answer(ctl_t *c, const json_t *all)
     if (because) {
         line("because", apr_psprintf(c->pool, "%s: %s", text(because, "reason"),
                                      text(because, "meaning")));
+        if (!strcmp(text(because, "reason"), "vary")) {
+            line("", "browsers send more: try -H 'Accept-Encoding: gzip, deflate, br, "
+                     "zstd'; devcachectl show has what is stored, and for which fields");
+        }
     }
     json_array_foreach(json_object_get(all, "fields"), i, field)
     {
@@ -248,8 +252,9 @@ static void print_all(ctl_t *c, const json_t *all)
     print_request(c, all);
     if (json_object_get(all, "key")) {
         line("key", text(all, "key"));
-        line("origin", apr_pstrcat(c->pool, text(all, "handler"), ", ",
-                                   text(all, "filename"), NULL));
+        line("origin",
+             apr_pstrcat(c->pool, text(all, "handler"), *text(all, "handler") ? ", " : "",
+                         text(all, "filename"), NULL));
     }
     print_answer(c, all);
     if (json_is_object(json_object_get(all, "stored"))) {
