@@ -41,6 +41,7 @@
 typedef struct asked_t {
     apr_uri_t url;
     apr_port_t port;
+    int tls;             /* by https */
     const char *address; /* NULL: where this request has come to */
     apr_table_t *headers;
 } asked_t;
@@ -69,6 +70,7 @@ static const char *take_url(asked_t *a, const char *value, apr_pool_t *p)
         return "explain= takes a URL such as http://www.example.org/page, with %XX for "
                "what is not ASCII";
     }
+    a->tls = !strcmp(a->url.scheme, "https");
     a->port = a->url.port_str && *a->url.port_str ? a->url.port
                                                   : apr_uri_port_of_scheme(a->url.scheme);
     return NULL;
@@ -190,7 +192,7 @@ static conn_rec *make_connection(request_rec *r, const asked_t *a)
     c->master = NULL;
     c->log = &silent;
     c->notes = apr_table_make(r->pool, 1);
-    if (!strcmp(a->url.scheme, "https")) {
+    if (a->tls) {
         apr_table_setn(c->notes, over_tls, "1");
     }
     c->conn_config = copy_config(own->conn_config, r->pool);
