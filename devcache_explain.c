@@ -622,6 +622,7 @@ static const ap_directive_t *decisive(const outcome_t *o)
 static void put_answer(devcache_json_t *j, request_rec *r, const outcome_t *o)
 {
     const devcache_exchange_t *x = o->x;
+    const request_rec *last = x && x->ahead ? x->ahead : r;
 
     devcache_json_string(j, "answer", o->answer);
     if (o->status != OK) {
@@ -639,8 +640,8 @@ static void put_answer(devcache_json_t *j, request_rec *r, const outcome_t *o)
     devcache_json_string(j, "key", devcache_vary_key_url(x->key, r->pool));
     put_directive(j, "query_by", x->dir->query_by, r->pool);
     devcache_json_bool(j, "splits_by_device", x->vary.by_device);
-    devcache_json_string(j, "handler", r->handler ? r->handler : "-");
-    devcache_json_string(j, "filename", r->filename ? r->filename : "-");
+    devcache_json_string(j, "handler", last->handler ? last->handler : "-");
+    devcache_json_string(j, "filename", last->filename ? last->filename : "-");
     if (x->hit) {
         put_stored(j, r, x);
     } else {

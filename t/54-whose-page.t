@@ -228,7 +228,7 @@ my $tls = 'https://127.0.0.1:' . $t->port('TLS');
 sub tls {
     my ($who, $path, @more) = @_;
     my @cert = $who ? ('--cert', "$keys/$who.pem", '--key', "$keys/$who.key") : ();
-    return $t->curl('-k', @cert, @more, "$tls$path");
+    return $t->curl('-k', '--no-show-error', @cert, @more, "$tls$path");
 }
 for my $proto ('--tls-max 1.2', '') {
     my @how = (split(' ', $proto), '--http1.1');

@@ -87,12 +87,22 @@ Listen 127.0.0.1:@OTHER@
 </VirtualHost>
 <Directory "@DIR@/htdocs">
     Require all granted
+    Options FollowSymLinks
+    AllowOverride FileInfo
     Header set Cache-Control "max-age=600"
 </Directory>
 CONF
 $t->write_file('htdocs/plain', "no extension\n");
 $t->write_file('htdocs/page.html', "with one\n");
 $t->write_file('htdocs/index.html', "index\n");
+mkdir $t->dir . "/htdocs/$_" or die for qw(app app/inner);
+$t->write_file('htdocs/app/.htaccess', <<'HTACCESS');
+RewriteEngine On
+RewriteBase /files/app/
+RewriteCond %{REQUEST_URI} !/inner/
+RewriteRule (.*) inner/$1
+HTACCESS
+$t->write_file('htdocs/app/inner/x.html', "inner\n");
 my $auto = $t->origin_auto(sub {
     my $request = shift;
     local $_ = $request->{target};
@@ -162,12 +172,13 @@ is $fridge->{device}{class}, 'fridge', 'an own rule';
 is $fridge->{device}{at}, line_of(qr/DevCacheDeviceRule/), '  with file and line';
 
 for (['/files/plain', 'a file'], ['/files/page.html', 'a file with a type'], ['/files/', 'a folder\'s index'],
-     ['/rewritten/x', 'a rewritten one'], ['/page/a%20b%C3%A9?x=%20&y', 'escapes'], ['/quick/q', 'DevCacheQuick'],
+     ['/files/app/x.html', 'one rewritten in its directory'], ['/rewritten/x', 'a rewritten one'], ['/page/a%20b%C3%A9?x=%20&y', 'escapes'], ['/quick/q', 'DevCacheQuick'],
      ['/page/a;b@c+d?', 'an empty query'], ['/query/x?utm_source=1&id=2', 'a shortened query']) {
     my @beta = $_->[0] =~ /rewritten/ ? (Cookie => 'beta') : ();
     is_kept($_->[1], miss => $_->[0], @beta);
     is_kept("$_->[1], again", hit => $_->[0], @beta);
 }
+like ask("$base/files/app/x.html")->{filename}, qr{/app/inner/x\.html$}, 'where rewriting leads';
 is_kept('the same one, not rewritten', miss => '/rewritten/x');
 is ask("$base/query/x?utm_source=9&id=2")->{query_by}{at}, line_of(qr/DevCacheQuery/), 'who shortens the query';
 my $keyed = is_kept('a keyed secret', miss => '/keyed/x', Authorization => 'Basic dG9wc2VjcmV0');
