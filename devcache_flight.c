@@ -200,10 +200,22 @@ static int lock(void)
 
 /* ---- joining ---------------------------------------------------------------- */
 
+static devcache_owner_t me; /* pid 0: not known yet */
+
+static void forget_me(void)
+{
+    __atomic_store_n(&me.pid, 0, __ATOMIC_RELEASE);
+}
+
 apr_status_t devcache_flight_create(apr_pool_t *p)
 {
+    static int knows_forks;
     apr_status_t rv;
 
+    if (!knows_forks && (rv = pthread_atfork(NULL, NULL, forget_me)) != APR_SUCCESS) {
+        return rv;
+    }
+    knows_forks = 1;
     table = devcache_shm_create(sizeof(table_t), &rv, p);
     if (rv == APR_SUCCESS) {
         devcache_shared_init_lock(&table->lock);
@@ -316,11 +328,10 @@ static int reclaim(void)
     return found;
 }
 
+/* This process; not asked of the kernel for every flight. */
 static const devcache_owner_t *self(void)
 {
-    static devcache_owner_t me; /* of this process; a fork makes it another one */
-
-    if (__atomic_load_n(&me.pid, __ATOMIC_ACQUIRE) != (apr_uint32_t)getpid()) {
+    if (!__atomic_load_n(&me.pid, __ATOMIC_ACQUIRE)) {
         devcache_owner_t now;
         devcache_slot_owner((apr_uint32_t)getpid(), &now);
         me.start = now.start;
@@ -329,10 +340,10 @@ static const devcache_owner_t *self(void)
     return &me;
 }
 
-static void own(slot_t *s, const devcache_owner_t *me, apr_uint64_t ticket)
+static void own(slot_t *s, apr_uint64_t ticket)
 {
-    s->owner_pid = me->pid;
-    s->owner_start = me->start;
+    s->owner_pid = self()->pid;
+    s->owner_start = self()->start;
     s->ticket = ticket;
     __atomic_store_n(&s->written, 0, __ATOMIC_RELAXED);
 }
@@ -368,8 +379,7 @@ static int is_worth_joining(const slot_t *s, apr_uint64_t ticket, int only_own)
            !(only_own && kill((pid_t)s->owner_pid, 0) != 0 && errno == ESRCH);
 }
 
-static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket,
-                                const devcache_owner_t *me, apr_pool_t *p)
+static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket, apr_pool_t *p)
 {
     int i = find_free(), waited;
     apr_uint64_t word;
@@ -384,7 +394,7 @@ static devcache_flight_t *begin(apr_uint64_t id, apr_uint64_t ticket,
     store_first(s, word);
     waited = (apr_uint32_t)__atomic_exchange_n(
                  &s->followers, word & ~(apr_uint64_t)0xffffffffu, __ATOMIC_SEQ_CST) != 0;
-    own(s, me, ticket);
+    own(s, ticket);
     set_id(2 * (unsigned)i, id);
     if (waited) {
         wake_all(s); /* who still waits for the one before it */
@@ -397,15 +407,10 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
                                             apr_pool_t *p)
 {
     devcache_flight_t *f = NULL;
-    const devcache_owner_t *me;
     int i;
 
     *pf = NULL;
-    if (!table) {
-        return DEVCACHE_FLIGHT_ALONE;
-    }
-    me = self(); /* a system call: not under the lock */
-    if (!lock()) {
+    if (!table || !lock()) {
         return DEVCACHE_FLIGHT_ALONE;
     }
     id += id == 0;
@@ -415,7 +420,7 @@ devcache_flight_role_e devcache_flight_join(apr_uint64_t id, apr_uint64_t ticket
         i = -1;
     }
     if (i < 0) {
-        f = begin(id, ticket, me, p);
+        f = begin(id, ticket, p);
     } else if (!only_own) {
         change_followers(&table->slots[i], load_word(&table->slots[i]), 1);
         f = handle(&table->slots[i], DEVCACHE_FLIGHT_FOLLOWER, p);
@@ -639,7 +644,6 @@ apr_status_t devcache_flight_head(devcache_flight_t *f,
 int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t *view,
                               apr_uint64_t ticket)
 {
-    const devcache_owner_t *me = self();
     slot_t *s = f->slot;
     apr_uint64_t word;
     int taken = 0;
@@ -653,7 +657,7 @@ int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t
         f->word = make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING,
                             0);
         store_first(s, f->word);
-        own(s, me, ticket);
+        own(s, ticket);
         set_id(2 * (unsigned)(s - table->slots) + 1, 0);
         change_followers(s, word, -1);
         f->role = DEVCACHE_FLIGHT_OWNER;
