@@ -226,6 +226,15 @@ static int is_led_astray(request_rec *r, const devcache_exchange_t *x)
            !devcache_request_is_foreseen(r, x);
 }
 
+/* Has the application left the answer to mod_xsendfile? Whom it gives which file is
+ * between it and the visitor; the file's date, which comes later, says nothing about
+ * that. */
+static int is_file_sent_for(const devcache_exchange_t *x)
+{
+    return x->origin_fields && (apr_table_get(x->origin_fields, "X-Sendfile") ||
+                                apr_table_get(x->origin_fields, "X-Sendfile-Temporary"));
+}
+
 devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
                                       const apr_table_t *fields)
 {
@@ -234,7 +243,7 @@ devcache_reason_e devcache_save_judge(request_rec *r, devcache_exchange_t *x,
     if (r->no_cache) {
         return DEVCACHE_REASON_NO_STORE; /* another module's word */
     }
-    if (r->prev && is_led_astray(r, x)) {
+    if ((r->prev && is_led_astray(r, x)) || is_file_sent_for(x)) {
         return DEVCACHE_REASON_REDIRECTED;
     }
     if (devcache_part_spoils(x)) {

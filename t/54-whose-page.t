@@ -24,7 +24,7 @@ for my $who (qw(alice bob)) {
 
 my @modules = qw(rewrite dir mime authz_host authz_user authn_core authn_file auth_basic actions
                  negotiation cgid socache_shmcb ssl session session_cookie filter substitute env
-                 request);
+                 request xsendfile);
 my $t = DevCache::Test->start(<<"CONF", modules => \@modules, ports => ['TLS'], origins => 2);
 TypesConfig /dev/null
 AddType text/plain .txt
@@ -40,6 +40,8 @@ DevCacheDefaultTTL 600
     Options ExecCGI FollowSymLinks MultiViews
     AllowOverride All
     DirectoryIndex index.txt
+    XSendFile On
+    XSendFilePath "\@DIR\@/htdocs"
 </Directory>
 <Location "/site/public/friends.txt">
     Require expr "%{HTTP:X-Pass} == 'sesame'"
@@ -187,6 +189,16 @@ script('download.cgi', 'case "$HTTP_COOKIE" in', '*member*) echo "Location: /sec
 is $t->get('/download.cgi', Cookie => 'member=1')->{body}, 'for members',
     'a script sends a member to a file' for 1, 2;
 is $t->get('/download.cgi')->{status}, 403, 'and nobody else';
+utime time - 9e6, time - 9e6, $t->dir . '/htdocs/secret.txt';    # old: fresh for a day, if at all
+script('sent.cgi', 'case "$HTTP_COOKIE" in', '*member*) echo "X-Sendfile: ' . $t->dir
+    . '/htdocs/secret.txt"; echo "Content-Type: text/plain"; echo;;',
+    '*) echo "Status: 403"; echo "Content-Type: text/plain"; echo; echo no;;', 'esac');
+for (1, 2) {
+    my $sent = $t->get('/sent.cgi', Cookie => 'member=1');
+    is $sent->{body}, 'for members', 'a script has a file sent to a member';
+    is $sent->header('X-Sendfile'), undef, '… who is not told where it lies';
+}
+is $t->get('/sent.cgi')->{status}, 403, 'and to nobody else';
 script('site/public/act.cgi', 'echo "Content-Type: text/plain"', 'echo', 'echo "act $PATH_INFO"',
     'cat /proc/sys/kernel/random/uuid');
 like same('an Action', '/act/x')->{body}, qr{^act /act/x}, 'is the configuration\'s decision';

@@ -12,7 +12,7 @@ set -euo pipefail
 build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-dev
        libxxhash-dev libcurl4-openssl-dev libjansson-dev"
 demo="$build apache2-bin"
-test="$demo curl openssl libapache2-mod-security2"
+test="$demo curl openssl libapache2-mod-security2 libapache2-mod-xsendfile"
 lint="$build cppcheck clang-tidy clang-format"
 bench="$demo libcrypt1 libjemalloc2 libssl3 zlib1g"
 instructions="$demo valgrind"
