@@ -285,6 +285,11 @@ static void describe(request_rec *r, devcache_exchange_t *x)
     resp.reason = reason_phrase(r, x);
     resp.fresh = x->fresh;
     resp.fields = devcache_policy_stored_fields(&x->policy, x->origin_fields, r->pool);
+    if (x->req.authorization &&
+        r->status != HTTP_UNAUTHORIZED) { /* the last step of this visitor's login */
+        apr_table_unset(resp.fields, "Authentication-Info");
+        apr_table_unset(resp.fields, "WWW-Authenticate");
+    }
     resp.content_type = x->origin_type;
     what->spec = x->spec;
     what->variant = devcache_vary_values(&x->vary, x->spec, x->target, x->device.klass,

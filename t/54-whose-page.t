@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use DevCache::Test;
 use DevCache::Told;
+use Digest::MD5 qw(md5_hex);
 use Test::More;
 
 my $keys = File::Temp::tempdir(CLEANUP => 1);
@@ -24,7 +25,7 @@ for my $who (qw(alice bob)) {
 
 my @modules = qw(rewrite dir mime authz_host authz_user authn_core authn_file auth_basic actions
                  negotiation cgid socache_shmcb ssl session session_cookie filter substitute env
-                 request xsendfile);
+                 request xsendfile auth_digest);
 my $t = DevCache::Test->start(<<"CONF", modules => \@modules, ports => ['TLS'], origins => 2);
 TypesConfig /dev/null
 AddType text/plain .txt
@@ -59,6 +60,12 @@ DevCacheDefaultTTL 600
     AuthUserFile "\@DIR\@/users"
     Require valid-user
     RequestHeader set X-Who "expr=%{REMOTE_USER}"
+</Location>
+<Location "/o/digest/">
+    AuthType Digest
+    AuthName "digest"
+    AuthUserFile "\@DIR\@/digests"
+    Require valid-user
 </Location>
 <Location "/o/backend-login/">
     RequestHeader set Authorization "Basic eDp5"
@@ -220,6 +227,27 @@ fetches('public: for all of them', 1, '/o/user/pub', [200, 'Cache-Control' => 'p
     @{ $login{alice} });
 fetches('public: from the cache', 0, '/o/user/pub', undef, @{ $login{bob} });
 is $t->get('/o/user/pub')->{status}, 401, 'but not for strangers';
+
+# What tells one user that the server knows the password is not told to another.
+$t->write_file('digests', join '', map { "$_:digest:" . md5_hex("$_:digest:password") . "\n" }
+    qw(alice bob));
+sub digest {
+    my ($who, $path, $answer) = @_;
+    my ($nonce) = $t->get($path)->header('WWW-Authenticate') =~ /nonce="([^"]+)"/;
+    my $proof = md5_hex(join ':', md5_hex("$who:digest:password"), $nonce, '00000001', $who, 'auth',
+                        md5_hex("GET:$path"));
+    return $site->ask($path, $answer, Authorization => qq{Digest username="$who", realm="digest", }
+        . qq{nonce="$nonce", uri="$path", qop=auth, nc=00000001, cnonce="$who", response="$proof"});
+}
+my @shared = (200, 'Cache-Control' => 'public, max-age=60', 'WWW-Authenticate' => 'Negotiate dG9rZW4=',
+    'Authentication-Info' => 'cnonce="alice"');
+my $res = digest('alice', '/o/digest/p', [@shared]);
+like $res->header('Authentication-Info'), qr/cnonce="alice"/, 'a login by digest';
+is $res->header('WWW-Authenticate'), 'Negotiate dG9rZW4=', 'and a token of a login';
+$res = digest('bob', '/o/digest/p');
+is "$res->{status} $res->{fetches}", '200 0', 'public: another has it from the cache';
+like $res->header('Authentication-Info'), qr/cnonce="bob"/, 'with what is about his own login';
+is $res->header('WWW-Authenticate'), undef, 'and nothing of that of the first';
 fetches("Authorization set here, round $_", 1, '/o/backend-login/p', [@fresh]) for 1, 2;
 fetches("a session that is renewed with each answer, round $_", 1, '/o/session/p',
     [@fresh, 'X-Replace-Session' => 'user=alice']) for 1, 2;
