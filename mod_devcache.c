@@ -230,7 +230,7 @@ static int check_root(server_rec *s, devcache_store_conf_t *conf, apr_pool_t *p)
         return OK;
     }
     rv = devcache_store_check(conf, &error, p);
-    if (rv != APR_SUCCESS && geteuid() != 0) {
+    if (rv != APR_SUCCESS && geteuid() != 0 && ap_unixd_config.user_id != (uid_t)-1) {
         conf->uid = ap_unixd_config.user_id;
         rv = devcache_store_check(conf, &error, p);
         rv = APR_STATUS_IS_EACCES(rv) ? APR_SUCCESS : rv;

@@ -1,6 +1,7 @@
 # t/54-attack-tools.t. What watches the cache, under attack: by visitors and origins whose
 # words get into the status page, metrics and logs, by a store that is made to fill up, and
 # by servers and directories that devcachectl looks at.
+# mpm: any
 use strict;
 use warnings;
 use FindBin;
