@@ -155,7 +155,8 @@ int devcache_ahead_was_sent(const request_rec *r)
     const request_rec *at;
 
     for (at = r->prev; at; at = at->prev) {
-        if (!devcache_ahead_needed(at) && !apr_is_empty_table(at->headers_out)) {
+        if (!devcache_ahead_needed(at) &&
+            (at->proxyreq || !apr_is_empty_table(at->headers_out))) {
             return 1;
         }
     }

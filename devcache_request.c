@@ -336,13 +336,14 @@ enum {
 static devcache_slice_t odd_spelling(const request_rec *r, const char *path,
                                      const char *target)
 {
-    apr_size_t len = strcspn(r->unparsed_uri ? r->unparsed_uri : "", "?");
+    const char *sent = r->unparsed_uri ? r->unparsed_uri : "";
+    apr_size_t len = strcspn(sent, "?");
 
-    if ((len == strlen(path) && !memcmp(r->unparsed_uri, path, len)) ||
+    if ((len == strlen(path) && !memcmp(sent, path, len)) ||
         !strncmp(target, "proxy:http", 10) || !strncmp(target, "proxy:h2", 8)) {
         return devcache_slice(NULL, 0);
     }
-    return devcache_slice(r->unparsed_uri, len);
+    return devcache_slice(sent, len);
 }
 
 /* The handler and the file or URL that it will ask for, after rewriting: two requests

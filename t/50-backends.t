@@ -66,6 +66,10 @@ ProxyPass /kept/ fcgi://127.0.0.1:$port{fcgi}/kept/ enablereuse=on
 # it nobody can tell half an answer by SCGI from a whole one.
 SetEnvIf Request_URI ^/scgi/ ap_trust_cgilike_cl=1
 ProxyPass /scgi/ scgi://127.0.0.1:$port{scgi}/
+<Location "/goes/">
+    ProxyPass scgi://127.0.0.1:$port{scgi}/
+    ProxySCGIInternalRedirect X-Go
+</Location>
 ProxyPass /uwsgi/ uwsgi://127.0.0.1:$port{uwsgi}/
 ProxyPass /ajp/ ajp://127.0.0.1:$port{ajp}/ajp/
 CONF
@@ -186,6 +190,18 @@ for my $place (@places) {
     $app = $app{$which};
     ok wait_until(sub { $get->('o', $tell->(@fresh, ':body' => 'back'))->{body} eq 'back' }),
         '… that is not stored';
+}
+
+# By SCGI an application may have httpd go on to another URL: for this visitor.
+$t->write_file('htdocs/secret.txt', 'for members');
+utime time - 9e6, time - 9e6, $t->dir . '/htdocs/secret.txt';
+for my $field ('Location', 'X-Go') {
+    my $path = $field eq 'Location' ? '/scgi/member' : '/goes/member';
+    for (1, 2) {
+        my $res = ask($app{scgi}, $path, [200, $field => '/secret.txt', ':body' => '']);
+        is "$res->{fetches} $res->{body}", '1 for members', "scgi, $field: a member is sent to a file";
+    }
+    is ask($app{scgi}, $path, [403, ':body' => 'no'])->{status}, 403, 'and nobody else';
 }
 is $t->counters->{flights}, 0, 'no fetch is left under way';
 
