@@ -78,15 +78,17 @@ static void free_fills_of_the_dead(devcache_store_t *s)
 {
     devcache_slot_t copy;
     devcache_file_t file;
-    devcache_owner_t owner;
+    devcache_process_t owner;
     unsigned i;
 
     for (i = 0; i < s->sh.g.slots; i++) {
         if (devcache_slot_get(&s->sh, i, &file, &copy) &&
-            copy.state == DEVCACHE_SLOT_FILLING &&
-            (!devcache_slot_owner(copy.owner_pid, &owner) ||
-             owner.start != copy.owner_start)) {
-            devcache_evict_free(s, &file);
+            copy.state == DEVCACHE_SLOT_FILLING) {
+            owner.pid = copy.owner_pid;
+            owner.start = copy.owner_start;
+            if (!devcache_process_lives(&owner)) {
+                devcache_evict_free(s, &file);
+            }
         }
     }
 }
@@ -414,8 +416,9 @@ static apr_status_t try_get(devcache_store_t *s, apr_uint64_t more, apr_uint64_t
     if (!disk_has(s, more)) {
         return APR_ENOSPC;
     }
-    return file->serial == 0 ? devcache_slot_take(&s->sh, bytes, &s->self, file)
-                             : devcache_slot_resize(&s->sh, file, bytes);
+    return file->serial == 0
+               ? devcache_slot_take(&s->sh, bytes, devcache_process_self(), file)
+               : devcache_slot_resize(&s->sh, file, bytes);
 }
 
 static apr_status_t get_locked(devcache_store_t *s, apr_uint64_t more, apr_uint64_t bytes,

@@ -30,11 +30,9 @@
 #include "devcache_flight.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -42,8 +40,9 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 #include "devcache_clock.h"
+#include "devcache_process.h"
+#include "devcache_shared.h"
 #include "devcache_shm.h"
-#include "devcache_slot.h"
 
 #define FLIGHTS 512    /* under way at once in the whole server */
 #define HEAD_MAX 16384 /* bytes of key, spec, variant and meta together */
@@ -200,22 +199,10 @@ static int lock(void)
 
 /* ---- joining ---------------------------------------------------------------- */
 
-static devcache_owner_t me; /* pid 0: not known yet */
-
-static void forget_me(void)
-{
-    __atomic_store_n(&me.pid, 0, __ATOMIC_RELEASE);
-}
-
 apr_status_t devcache_flight_create(apr_pool_t *p)
 {
-    static int knows_forks;
     apr_status_t rv;
 
-    if (!knows_forks && (rv = pthread_atfork(NULL, NULL, forget_me)) != APR_SUCCESS) {
-        return rv;
-    }
-    knows_forks = 1;
     table = devcache_shm_create(sizeof(table_t), &rv, p);
     if (rv == APR_SUCCESS) {
         devcache_shared_init_lock(&table->lock);
@@ -284,30 +271,11 @@ static int find_free(void)
     return second;
 }
 
-/* Is this process the one it was when it began? */
-static int is_alive(apr_uint32_t pid, apr_uint64_t start)
+static int has_owner(const slot_t *s)
 {
-    devcache_owner_t now;
+    devcache_process_t owner = {s->owner_pid, s->owner_start};
 
-    return devcache_slot_owner(pid, &now) &&
-           (start == 0 || now.start == 0 || now.start == start);
-}
-
-/* Has a process still memory? That is soon known, also of one that was killed and is not
- * buried yet; the time it began takes a sum over all its threads. */
-static int has_memory(apr_uint32_t pid)
-{
-    char text[32];
-    int fd, n;
-
-    snprintf(text, sizeof(text), "/proc/%u/statm", pid);
-    fd = open(text, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return errno != ENOENT && errno != ESRCH;
-    }
-    n = (int)read(fd, text, 2);
-    close(fd);
-    return n < 0 ? errno != ESRCH : n < 2 || memcmp(text, "0 ", 2) != 0;
+    return devcache_process_lives(&owner);
 }
 
 /* All slots are taken: those of killed owners that had no followers are nobody's. */
@@ -317,7 +285,7 @@ static int reclaim(void)
 
     for (i = 0; i < FLIGHTS; i++) {
         slot_t *s = &table->slots[i];
-        if (!is_alive(s->owner_pid, s->owner_start)) {
+        if (!has_owner(s)) {
             clear_ids((unsigned)i);
             store_word(s, with_state(load_word(s), DEVCACHE_FLIGHT_ENDED,
                                      DEVCACHE_FLIGHT_PRIVATE));
@@ -328,22 +296,10 @@ static int reclaim(void)
     return found;
 }
 
-/* This process; not asked of the kernel for every flight. */
-static const devcache_owner_t *self(void)
-{
-    if (!__atomic_load_n(&me.pid, __ATOMIC_ACQUIRE)) {
-        devcache_owner_t now;
-        devcache_slot_owner((apr_uint32_t)getpid(), &now);
-        me.start = now.start;
-        __atomic_store_n(&me.pid, now.pid, __ATOMIC_RELEASE);
-    }
-    return &me;
-}
-
 static void own(slot_t *s, apr_uint64_t ticket)
 {
-    s->owner_pid = self()->pid;
-    s->owner_start = self()->start;
+    s->owner_pid = devcache_process_self()->pid;
+    s->owner_start = devcache_process_self()->start;
     s->ticket = ticket;
     __atomic_store_n(&s->written, 0, __ATOMIC_RELAXED);
 }
@@ -588,7 +544,7 @@ apr_status_t devcache_flight_wait(devcache_flight_t *f, devcache_flight_view_t *
         if (is_news(view, &now)) {
             /* Who comes late must not begin what nobody can end. */
             if (view->state == 0 && now.state == DEVCACHE_FLIGHT_STREAMING &&
-                !has_memory(f->slot->owner_pid)) {
+                !devcache_process_has_memory(f->slot->owner_pid)) {
                 now.state = DEVCACHE_FLIGHT_ORPHANED;
             }
             *view = now;
@@ -597,8 +553,7 @@ apr_status_t devcache_flight_wait(devcache_flight_t *f, devcache_flight_view_t *
         if (left <= 0) {
             return APR_TIMEUP;
         }
-        if (sleep_on(f->slot, seen, left < SLICE ? left : SLICE) &&
-            !is_alive(f->slot->owner_pid, f->slot->owner_start)) {
+        if (sleep_on(f->slot, seen, left < SLICE ? left : SLICE) && !has_owner(f->slot)) {
             look(f, &now);
             if (!is_news(view, &now)) {
                 now.state = DEVCACHE_FLIGHT_ORPHANED;
@@ -653,7 +608,7 @@ int devcache_flight_take_over(devcache_flight_t *f, const devcache_flight_view_t
     }
     word = load_word(s);
     if (SAME_FLIGHT(word, f->word) && GENERATION(word) == view->generation &&
-        STATE(word) != DEVCACHE_FLIGHT_ENDED && !is_alive(s->owner_pid, s->owner_start)) {
+        STATE(word) != DEVCACHE_FLIGHT_ENDED && !has_owner(s)) {
         f->word = make_word(word >> 32, GENERATION(word) + 1, DEVCACHE_FLIGHT_FETCHING,
                             0);
         store_first(s, f->word);

@@ -36,7 +36,7 @@
 #include <apr_errno.h>
 #include <limits.h>
 #include <xxhash.h>
-#include "devcache_fault.h"
+#include "devcache_stripe.h"
 
 #define READ_TRIES 32
 #define SWEEP_STEPS 64 /* entries looked at for a free one: bounds the lock's hold */
@@ -56,44 +56,6 @@ apr_uint64_t devcache_index_variant_hash(const devcache_shared_t *sh,
     return XXH3_64bits_withSeed(variant.len ? variant.data : "", variant.len, seed);
 }
 
-/* A stripe together with what it owns. */
-typedef struct stripe_ref_t {
-    devcache_stripe_t *st;
-    apr_uint32_t *buckets;
-    devcache_entry_t *entries;
-} stripe_ref_t;
-
-static stripe_ref_t stripe_at(const devcache_shared_t *sh, apr_size_t i)
-{
-    stripe_ref_t r;
-
-    r.st = sh->stripes + i;
-    r.buckets = sh->buckets + i * sh->g.buckets;
-    r.entries = sh->entries + i * sh->g.entries;
-    return r;
-}
-
-static stripe_ref_t stripe_of(const devcache_shared_t *sh, apr_uint64_t key_hash)
-{
-    return stripe_at(sh, (apr_size_t)(key_hash >> 32) & (sh->g.stripes - 1));
-}
-
-static apr_uint32_t *bucket_of(const devcache_shared_t *sh, stripe_ref_t r,
-                               apr_uint64_t key_hash)
-{
-    return r.buckets + (key_hash & (sh->g.buckets - 1));
-}
-
-static apr_uint32_t load32(const apr_uint32_t *p)
-{
-    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-
-static void store32(apr_uint32_t *p, apr_uint32_t v)
-{
-    __atomic_store_n(p, v, __ATOMIC_RELEASE);
-}
-
 static int same_place(const devcache_entry_t *a, const devcache_entry_t *b)
 {
     return a->key_hash == b->key_hash && a->variant_hash == b->variant_hash &&
@@ -106,16 +68,9 @@ static int same_body(const devcache_entry_t *a, const devcache_entry_t *b)
            a->body_serial == b->body_serial;
 }
 
-static int alive(const devcache_shared_t *sh, const devcache_entry_t *e)
-{
-    return devcache_shared_alive(sh, e->slot, e->serial) &&
-           (e->body_slot == DEVCACHE_NO_SLOT ||
-            devcache_shared_alive(sh, e->body_slot, e->body_serial));
-}
-
 apr_size_t devcache_index_stripe(const devcache_shared_t *sh, apr_uint64_t key_hash)
 {
-    return (apr_size_t)(stripe_of(sh, key_hash).st - sh->stripes);
+    return (apr_size_t)(devcache_stripe_of(sh, key_hash).st - sh->stripes);
 }
 
 static apr_uint32_t seconds_of(apr_time_t t)
@@ -145,149 +100,22 @@ apr_time_t devcache_index_fresh_until(const devcache_entry_t *e, apr_time_t reco
                                                  : recorded;
 }
 
-/* ---- entries, word by word ------------------------------------------------ */
-
-#define LAST_WORD (sizeof(devcache_entry_t) / sizeof(apr_uint64_t) - 1)
-
-static void entry_load(devcache_entry_t *out, const devcache_entry_t *e)
-{
-    unsigned i;
-
-    for (i = 0; i <= LAST_WORD; i++) {
-        out->words[i] = __atomic_load_n(&e->words[i], __ATOMIC_ACQUIRE);
-    }
-}
-
-static void entry_store(devcache_entry_t *e, const devcache_entry_t *from)
-{
-    unsigned i;
-
-    __atomic_store_n(&e->words[LAST_WORD], 0, __ATOMIC_RELEASE);
-    for (i = 0; i < LAST_WORD; i++) {
-        __atomic_store_n(&e->words[i], from->words[i], __ATOMIC_RELEASE);
-    }
-    DEVCACHE_KILL_HERE("kill-in-stripe");
-    __atomic_store_n(&e->words[LAST_WORD], from->words[LAST_WORD], __ATOMIC_RELEASE);
-}
-
-/* ---- the lock and the generation ------------------------------------------ */
-
-static void change_begin(stripe_ref_t r)
-{
-    store32(&r.st->generation, r.st->generation | 1);
-}
-
-static void change_end(stripe_ref_t r)
-{
-    store32(&r.st->generation, (r.st->generation | 1) + 1);
-}
-
-/* Atomic only for statistics, which take no lock. */
-static void count_entries(stripe_ref_t r, int by)
-{
-    __atomic_fetch_add(&r.st->count, (apr_uint32_t)by, __ATOMIC_RELAXED);
-}
-
-static void free_push(stripe_ref_t r, apr_uint32_t pos)
-{
-    devcache_entry_t *e = r.entries + pos;
-
-    __atomic_store_n(&e->words[LAST_WORD], 0, __ATOMIC_RELEASE);
-    store32(&e->next, r.st->free);
-    r.st->free = pos;
-}
-
-static int plausible(const devcache_shared_t *sh, const devcache_entry_t *e)
-{
-    return e->used == 1 && e->slot < sh->g.slots && e->spec < DEVCACHE_SPECS &&
-           (e->body_slot == DEVCACHE_NO_SLOT || e->body_slot < sh->g.slots);
-}
-
-/* Chains and free list from nothing but the entries. Also what makes a new stripe. */
-static void relink(const devcache_shared_t *sh, stripe_ref_t r)
-{
-    apr_uint32_t i;
-
-    change_begin(r);
-    for (i = 0; i < sh->g.buckets; i++) {
-        store32(&r.buckets[i], DEVCACHE_NO_ENTRY);
-    }
-    r.st->free = DEVCACHE_NO_ENTRY;
-    store32(&r.st->count, 0);
-    r.st->hand = 0;
-    for (i = sh->g.entries; i-- > 0;) {
-        devcache_entry_t *e = r.entries + i;
-        apr_uint32_t *bucket = bucket_of(sh, r, e->key_hash);
-
-        if (!plausible(sh, e) || !alive(sh, e) || stripe_of(sh, e->key_hash).st != r.st) {
-            free_push(r, i);
-            continue;
-        }
-        store32(&e->next, *bucket);
-        store32(bucket, i);
-        count_entries(r, 1);
-    }
-    /* The ring may be half-written: whatever began before now is refused. */
-    memset(r.st->ring, 0, sizeof(r.st->ring));
-    r.st->floor = r.st->ticket + 1;
-    __atomic_store_n(&r.st->ticket, r.st->floor, __ATOMIC_RELEASE);
-    change_end(r);
-}
-
 void devcache_index_relink_all(devcache_shared_t *sh)
 {
     apr_uint32_t i;
 
     for (i = 0; i < sh->g.stripes; i++) {
-        relink(sh, stripe_at(sh, i));
+        devcache_stripe_relink(sh, devcache_stripe_at(sh, i));
     }
-}
-
-static int lock_stripe(const devcache_shared_t *sh, stripe_ref_t r)
-{
-    switch (devcache_shared_lock(&r.st->lock)) {
-    case DEVCACHE_LOCKED_REPAIR:
-        relink(sh, r);
-        devcache_shared_repaired(&r.st->lock);
-        return 1;
-    case DEVCACHE_LOCKED:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-/* Lock the stripe of a key to go through its chain, which is linked anew if damage has
- * made a ring of it. */
-static int lock_chain(const devcache_shared_t *sh, stripe_ref_t r, apr_uint64_t key_hash)
-{
-    apr_uint32_t pos, steps = 0;
-
-    if (!lock_stripe(sh, r)) {
-        return 0;
-    }
-    pos = *bucket_of(sh, r, key_hash);
-    while (pos < sh->g.entries && steps++ < sh->g.entries) {
-        pos = r.entries[pos].next;
-    }
-    if (pos < sh->g.entries) {
-        relink(sh, r);
-    }
-    return 1;
-}
-
-static void unlock_stripe(stripe_ref_t r)
-{
-    pthread_mutex_unlock(&r.st->lock);
 }
 
 /* ---- finding -------------------------------------------------------------- */
 
 /* The chain as it looks now; right only if nobody changes it meanwhile. */
-static unsigned copy_chain(const devcache_shared_t *sh, stripe_ref_t r,
+static unsigned copy_chain(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                            apr_uint64_t key_hash, devcache_match_t *out)
 {
-    apr_uint32_t pos = load32(bucket_of(sh, r, key_hash));
+    apr_uint32_t pos = devcache_stripe_load(devcache_stripe_bucket(sh, r, key_hash));
     apr_uint32_t steps = 0;
     unsigned n = 0;
 
@@ -295,11 +123,11 @@ static unsigned copy_chain(const devcache_shared_t *sh, stripe_ref_t r,
         devcache_entry_t *e = r.entries + pos;
 
         if (__atomic_load_n(&e->key_hash, __ATOMIC_ACQUIRE) == key_hash) {
-            entry_load(&out[n].entry, e);
+            devcache_stripe_entry_load(&out[n].entry, e);
             out[n].at = e;
-            n += plausible(sh, &out[n].entry);
+            n += devcache_stripe_plausible(sh, &out[n].entry);
         }
-        pos = load32(&e->next);
+        pos = devcache_stripe_load(&e->next);
     }
     return n;
 }
@@ -307,25 +135,25 @@ static unsigned copy_chain(const devcache_shared_t *sh, stripe_ref_t r,
 unsigned devcache_index_find(devcache_shared_t *sh, apr_uint64_t key_hash,
                              devcache_match_t out[DEVCACHE_MATCHES])
 {
-    stripe_ref_t r = stripe_of(sh, key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, key_hash);
     unsigned n = 0;
     int tries;
 
     for (tries = 0; tries < READ_TRIES; tries++) {
-        apr_uint32_t before = load32(&r.st->generation);
+        apr_uint32_t before = devcache_stripe_load(&r.st->generation);
 
         if ((before & 1) == 0) {
             n = copy_chain(sh, r, key_hash, out);
-            if (load32(&r.st->generation) == before) {
+            if (devcache_stripe_load(&r.st->generation) == before) {
                 return n;
             }
         }
     }
-    if (!lock_stripe(sh, r)) {
+    if (!devcache_stripe_lock(sh, r)) {
         return 0;
     }
     n = copy_chain(sh, r, key_hash, out);
-    unlock_stripe(r);
+    devcache_stripe_unlock(r);
     return n;
 }
 
@@ -341,7 +169,8 @@ void devcache_index_note_use(const devcache_match_t *m)
 /* ---- changing, all with the stripe's lock and the generation odd ---------- */
 
 /* Unlink by the chain pointer that leads to it; its body goes to @a drops. */
-static void drop_locked(stripe_ref_t r, apr_uint32_t *link, devcache_drops_t *drops)
+static void drop_locked(devcache_stripe_ref_t r, apr_uint32_t *link,
+                        devcache_drops_t *drops)
 {
     apr_uint32_t pos = *link;
     devcache_entry_t *e = r.entries + pos;
@@ -351,13 +180,13 @@ static void drop_locked(stripe_ref_t r, apr_uint32_t *link, devcache_drops_t *dr
         drops->body[drops->n].serial = e->body_serial;
         drops->n++;
     }
-    store32(link, e->next);
-    free_push(r, pos);
-    count_entries(r, -1);
+    devcache_stripe_store(link, e->next);
+    devcache_stripe_free(r, pos);
+    devcache_stripe_count(r, -1);
 }
 
 /* The next entry of the key from @a link on, as the pointer that leads to it. */
-static apr_uint32_t *seek_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static apr_uint32_t *seek_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                                  apr_uint32_t *link, apr_uint64_t key_hash)
 {
     while (*link < sh->g.entries && r.entries[*link].key_hash != key_hash) {
@@ -366,10 +195,10 @@ static apr_uint32_t *seek_locked(const devcache_shared_t *sh, stripe_ref_t r,
     return *link < sh->g.entries ? link : NULL;
 }
 
-static apr_uint32_t *link_to_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static apr_uint32_t *link_to_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                                     apr_uint32_t pos)
 {
-    apr_uint32_t *link = bucket_of(sh, r, r.entries[pos].key_hash);
+    apr_uint32_t *link = devcache_stripe_bucket(sh, r, r.entries[pos].key_hash);
     apr_uint32_t steps = 0;
 
     while (*link != pos) {
@@ -382,7 +211,7 @@ static apr_uint32_t *link_to_locked(const devcache_shared_t *sh, stripe_ref_t r,
 }
 
 /* Free the dead among the next few entries, or else the oldest of them. */
-static void sweep_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static void sweep_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                          devcache_drops_t *drops)
 {
     apr_uint32_t oldest = DEVCACHE_NO_ENTRY;
@@ -397,7 +226,7 @@ static void sweep_locked(const devcache_shared_t *sh, stripe_ref_t r,
         if (!e->used) {
             continue;
         }
-        link = alive(sh, e) ? NULL : link_to_locked(sh, r, pos);
+        link = devcache_stripe_alive(sh, e) ? NULL : link_to_locked(sh, r, pos);
         if (link) {
             drop_locked(r, link, drops);
         } else if (oldest == DEVCACHE_NO_ENTRY ||
@@ -440,11 +269,11 @@ static int was_removed_since(const devcache_stripe_t *st, apr_uint64_t key_hash,
 }
 
 /* What is there of the same variant. */
-static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static apr_status_t may_put_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                                    const devcache_put_t *put)
 {
     const devcache_entry_t *new = &put->entry;
-    apr_uint32_t *link = bucket_of(sh, r, new->key_hash);
+    apr_uint32_t *link = devcache_stripe_bucket(sh, r, new->key_hash);
     int body_there = 0;
 
     if (was_removed_since(r.st, new->key_hash, put->ticket)) {
@@ -456,8 +285,9 @@ static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
     while ((link = seek_locked(sh, r, link, new->key_hash)) != NULL) {
         const devcache_entry_t *e = r.entries + *link;
 
-        body_there |= same_body(e, new) && alive(sh, e);
-        if (put->only_newer && e->variant_hash == new->variant_hash &&alive(sh, e) &&
+        body_there |= same_body(e, new) && devcache_stripe_alive(sh, e);
+        if (put->only_newer &&
+            e->variant_hash == new->variant_hash &&devcache_stripe_alive(sh, e) &&
             is_later(e, new)) {
             return APR_EEXIST;
         }
@@ -469,11 +299,11 @@ static apr_status_t may_put_locked(const devcache_shared_t *sh, stripe_ref_t r,
 /* Take out the dead and those that the new one replaces; it inherits their use, so that
  * an object which is refreshed often is not evicted as unused.
  * @return how many others of the key are left; *poldest leads to the oldest of them */
-static unsigned make_way_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static unsigned make_way_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                                 devcache_entry_t *new, apr_uint32_t *poldest,
                                 devcache_drops_t *drops)
 {
-    apr_uint32_t *link = bucket_of(sh, r, new->key_hash);
+    apr_uint32_t *link = devcache_stripe_bucket(sh, r, new->key_hash);
     unsigned left = 0;
 
     *poldest = DEVCACHE_NO_ENTRY;
@@ -489,7 +319,7 @@ static unsigned make_way_locked(const devcache_shared_t *sh, stripe_ref_t r,
             drop_locked(r, link, drops);
             continue;
         }
-        if (e->variant_hash == new->variant_hash || !alive(sh, e)) {
+        if (e->variant_hash == new->variant_hash || !devcache_stripe_alive(sh, e)) {
             drop_locked(r, link, drops);
             continue;
         }
@@ -503,10 +333,10 @@ static unsigned make_way_locked(const devcache_shared_t *sh, stripe_ref_t r,
     return left;
 }
 
-static apr_status_t insert_locked(const devcache_shared_t *sh, stripe_ref_t r,
+static apr_status_t insert_locked(const devcache_shared_t *sh, devcache_stripe_ref_t r,
                                   const devcache_entry_t *new, devcache_drops_t *drops)
 {
-    apr_uint32_t *bucket = bucket_of(sh, r, new->key_hash);
+    apr_uint32_t *bucket = devcache_stripe_bucket(sh, r, new->key_hash);
     devcache_entry_t e = *new;
     apr_uint32_t pos;
 
@@ -520,42 +350,43 @@ static apr_status_t insert_locked(const devcache_shared_t *sh, stripe_ref_t r,
     r.st->free = r.entries[pos].next;
     e.next = *bucket;
     e.used = 1;
-    entry_store(&r.entries[pos], &e);
-    store32(bucket, pos);
-    count_entries(r, 1);
+    devcache_stripe_entry_store(&r.entries[pos], &e);
+    devcache_stripe_store(bucket, pos);
+    devcache_stripe_count(r, 1);
     return APR_SUCCESS;
 }
 
 apr_status_t devcache_index_put(devcache_shared_t *sh, const devcache_put_t *put,
                                 devcache_drops_t *drops)
 {
-    stripe_ref_t r = stripe_of(sh, put->entry.key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, put->entry.key_hash);
     devcache_entry_t new = put->entry;
     apr_uint32_t oldest;
     apr_uint32_t *link;
     apr_status_t rv;
 
     drops->n = 0;
-    if (!lock_chain(sh, r, new.key_hash)) {
+    if (!devcache_stripe_lock_chain(sh, r, new.key_hash)) {
         return APR_TIMEUP;
     }
     rv = may_put_locked(sh, r, put);
     if (rv == APR_SUCCESS) {
-        change_begin(r);
+        devcache_stripe_begin(r);
         while (make_way_locked(sh, r, &new, &oldest, drops) >= put->max_variants &&
                (link = link_to_locked(sh, r, oldest)) != NULL) {
             drop_locked(r, link, drops);
         }
         rv = insert_locked(sh, r, &new, drops);
-        change_end(r);
+        devcache_stripe_end(r);
     }
-    unlock_stripe(r);
+    devcache_stripe_unlock(r);
     return rv;
 }
 
 apr_uint64_t devcache_index_ticket(const devcache_shared_t *sh, apr_uint64_t key_hash)
 {
-    return __atomic_load_n(&stripe_of(sh, key_hash).st->ticket, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&devcache_stripe_of(sh, key_hash).st->ticket,
+                           __ATOMIC_ACQUIRE);
 }
 
 static void note_removal_locked(devcache_stripe_t *st, apr_uint64_t key_hash)
@@ -575,16 +406,16 @@ apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
                                    devcache_drops_t *drops, unsigned *pcount,
                                    apr_time_t *pnewest)
 {
-    stripe_ref_t r = stripe_of(sh, key_hash);
-    apr_uint32_t *link = bucket_of(sh, r, key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, key_hash);
+    apr_uint32_t *link = devcache_stripe_bucket(sh, r, key_hash);
     apr_status_t rv = APR_SUCCESS;
 
     drops->n = 0;
     *pcount = 0;
-    if (!lock_chain(sh, r, key_hash)) {
+    if (!devcache_stripe_lock_chain(sh, r, key_hash)) {
         return APR_TIMEUP;
     }
-    change_begin(r);
+    devcache_stripe_begin(r);
     note_removal_locked(r.st, key_hash);
     while ((link = seek_locked(sh, r, link, key_hash)) != NULL) {
         const devcache_entry_t *e = r.entries + *link;
@@ -594,31 +425,31 @@ apr_status_t devcache_index_remove(devcache_shared_t *sh, apr_uint64_t key_hash,
             break;
         }
         *pnewest = e->stored_at > *pnewest ? e->stored_at : *pnewest;
-        *pcount += (unsigned)alive(sh, e);
+        *pcount += (unsigned)devcache_stripe_alive(sh, e);
         drop_locked(r, link, drops);
     }
-    change_end(r);
-    unlock_stripe(r);
+    devcache_stripe_end(r);
+    devcache_stripe_unlock(r);
     return rv;
 }
 
 apr_status_t devcache_index_supersede(devcache_shared_t *sh, apr_uint64_t key_hash)
 {
-    stripe_ref_t r = stripe_of(sh, key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, key_hash);
 
-    if (!lock_stripe(sh, r)) {
+    if (!devcache_stripe_lock(sh, r)) {
         return APR_TIMEUP;
     }
     note_removal_locked(r.st, key_hash);
-    unlock_stripe(r);
+    devcache_stripe_unlock(r);
     return APR_SUCCESS;
 }
 
 /* The entry at the same place as @a e, or NULL. */
-static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh, stripe_ref_t r,
-                                       const devcache_entry_t *e)
+static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh,
+                                       devcache_stripe_ref_t r, const devcache_entry_t *e)
 {
-    apr_uint32_t *link = bucket_of(sh, r, e->key_hash);
+    apr_uint32_t *link = devcache_stripe_bucket(sh, r, e->key_hash);
 
     while ((link = seek_locked(sh, r, link, e->key_hash)) != NULL &&
            !same_place(r.entries + *link, e)) {
@@ -628,34 +459,34 @@ static apr_uint32_t *seek_place_locked(const devcache_shared_t *sh, stripe_ref_t
 }
 
 /* The same, with the stripe locked, unless *prv says why not: then it is not. */
-static apr_uint32_t *lock_place(devcache_shared_t *sh, stripe_ref_t r,
+static apr_uint32_t *lock_place(devcache_shared_t *sh, devcache_stripe_ref_t r,
                                 const devcache_entry_t *e, apr_status_t *prv)
 {
     apr_uint32_t *link = NULL;
 
     *prv = APR_TIMEUP;
-    if (lock_chain(sh, r, e->key_hash)) {
+    if (devcache_stripe_lock_chain(sh, r, e->key_hash)) {
         link = seek_place_locked(sh, r, e);
         *prv = link ? APR_SUCCESS : APR_NOTFOUND;
         if (!link) {
-            unlock_stripe(r);
+            devcache_stripe_unlock(r);
         }
     }
     return link;
 }
 
-static void replace_locked(stripe_ref_t r, devcache_entry_t *old,
+static void replace_locked(devcache_stripe_ref_t r, devcache_entry_t *old,
                            const devcache_entry_t *e)
 {
-    change_begin(r);
-    entry_store(old, e);
-    change_end(r);
+    devcache_stripe_begin(r);
+    devcache_stripe_entry_store(old, e);
+    devcache_stripe_end(r);
 }
 
 apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *from,
                                  const devcache_entry_t *to)
 {
-    stripe_ref_t r = stripe_of(sh, from->key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, from->key_hash);
     apr_status_t rv;
     apr_uint32_t *link = lock_place(sh, r, from, &rv);
 
@@ -669,7 +500,7 @@ apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *
         e.next = old->next;
         e.used = 1;
         replace_locked(r, &r.entries[*link], &e);
-        unlock_stripe(r);
+        devcache_stripe_unlock(r);
     }
     return rv;
 }
@@ -677,16 +508,16 @@ apr_status_t devcache_index_move(devcache_shared_t *sh, const devcache_entry_t *
 apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t *gone,
                                    devcache_drops_t *drops)
 {
-    stripe_ref_t r = stripe_of(sh, gone->key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, gone->key_hash);
     apr_status_t rv;
     apr_uint32_t *link = lock_place(sh, r, gone, &rv);
 
     drops->n = 0;
     if (link) {
-        change_begin(r);
+        devcache_stripe_begin(r);
         drop_locked(r, link, drops);
-        change_end(r);
-        unlock_stripe(r);
+        devcache_stripe_end(r);
+        devcache_stripe_unlock(r);
     }
     return rv;
 }
@@ -694,7 +525,7 @@ apr_status_t devcache_index_forget(devcache_shared_t *sh, const devcache_entry_t
 apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t *which,
                                    apr_time_t fresh_until)
 {
-    stripe_ref_t r = stripe_of(sh, which->key_hash);
+    devcache_stripe_ref_t r = devcache_stripe_of(sh, which->key_hash);
     apr_status_t rv;
     apr_uint32_t *link = lock_place(sh, r, which, &rv);
 
@@ -704,7 +535,7 @@ apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t
 
         e.fresh_until = until < e.fresh_until ? until : e.fresh_until;
         replace_locked(r, &r.entries[*link], &e);
-        unlock_stripe(r);
+        devcache_stripe_unlock(r);
     }
     return rv;
 }
@@ -714,21 +545,21 @@ apr_status_t devcache_index_expire(devcache_shared_t *sh, const devcache_entry_t
 apr_status_t devcache_index_copy(devcache_shared_t *sh, apr_uint32_t stripe,
                                  devcache_entry_t *out, apr_size_t *pn)
 {
-    stripe_ref_t r = stripe_at(sh, stripe);
+    devcache_stripe_ref_t r = devcache_stripe_at(sh, stripe);
     apr_uint32_t i;
 
     *pn = 0;
-    if (!lock_stripe(sh, r)) {
+    if (!devcache_stripe_lock(sh, r)) {
         return APR_TIMEUP;
     }
     for (i = 0; i < sh->g.entries; i++) {
         const devcache_entry_t *e = r.entries + i;
 
-        if (plausible(sh, e) && alive(sh, e)) {
+        if (devcache_stripe_plausible(sh, e) && devcache_stripe_alive(sh, e)) {
             out[(*pn)++] = *e;
         }
     }
-    unlock_stripe(r);
+    devcache_stripe_unlock(r);
     return APR_SUCCESS;
 }
 

@@ -26,51 +26,12 @@
 #include "devcache_slot.h"
 
 #include <apr_errno.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 #include "devcache_fault.h"
 
 #define SERIAL_MAX ((apr_uint64_t)1 << 62) /* beyond is nonsense */
 #define HEAD_NONE ((apr_uint64_t)DEVCACHE_NO_SLOT << 48)
 #define HEAD_OFFSET_MASK (((apr_uint64_t)1 << 48) - 1)
-
-/* ---- processes ------------------------------------------------------------ */
-
-int devcache_slot_owner(apr_uint32_t pid, devcache_owner_t *owner)
-{
-    char text[1024];
-    char *field;
-    ssize_t n;
-    int fd, i;
-
-    owner->pid = pid;
-    owner->start = 0;
-    if (pid == 0 || (kill((pid_t)pid, 0) != 0 && errno == ESRCH)) {
-        return 0;
-    }
-    snprintf(text, sizeof(text), "/proc/%u/stat", pid);
-    fd = open(text, O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    text[n > 0 ? n : 0] = '\0';
-    /* "pid (name) state ..."; the name may contain anything, the start is field 22. */
-    field = strrchr(text, ')');
-    if (field && (field[2] == 'Z' || field[2] == 'X')) {
-        return 0; /* killed, and not yet looked after by its parent */
-    }
-    for (i = 2; field && i < 22; i++) {
-        field = strchr(field + 1, ' ');
-    }
-    owner->start = field ? strtoull(field + 1, NULL, 10) : 0;
-    return 1;
-}
 
 /* ---- the lock ------------------------------------------------------------- */
 
@@ -179,7 +140,7 @@ static apr_status_t enter_locked(devcache_shared_t *sh, const devcache_slot_t *w
 }
 
 apr_status_t devcache_slot_take(devcache_shared_t *sh, apr_uint64_t bytes,
-                                const devcache_owner_t *owner, devcache_file_t *file)
+                                const devcache_process_t *owner, devcache_file_t *file)
 {
     devcache_slot_t what = {0};
     apr_status_t rv;

@@ -12,6 +12,7 @@
 #ifndef DEVCACHE_SLOT_H
 #define DEVCACHE_SLOT_H
 
+#include "devcache_process.h"
 #include "devcache_record.h"
 #include "devcache_shared.h"
 
@@ -22,18 +23,9 @@ typedef struct devcache_file_t {
     apr_uint16_t slot;
 } devcache_file_t;
 
-/** A process, told apart from a later one with the same number. */
-typedef struct devcache_owner_t {
-    apr_uint32_t pid;
-    apr_uint64_t start; /* clock ticks since boot; 0: not known */
-} devcache_owner_t;
-
-/** The process @a pid as it is now; 0 if there is none. */
-int devcache_slot_owner(apr_uint32_t pid, devcache_owner_t *owner);
-
 /** A slot in state FILLING for a new file. file->kind says which; the rest is set. */
 apr_status_t devcache_slot_take(devcache_shared_t *sh, apr_uint64_t bytes,
-                                const devcache_owner_t *owner, devcache_file_t *file);
+                                const devcache_process_t *owner, devcache_file_t *file);
 
 /** Enter a file found on disk, sealed. The caller holds the root alone. */
 apr_status_t devcache_slot_adopt(devcache_shared_t *sh, apr_uint64_t bytes,

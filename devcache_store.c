@@ -210,7 +210,6 @@ apr_status_t devcache_store_open(devcache_store_t **pstore,
     s->pool = p;
     s->root_fd = s->lock_fd = -1;
     pthread_mutex_init(&s->open_lock, NULL);
-    devcache_slot_owner((apr_uint32_t)getpid(), &s->self);
     apr_pool_cleanup_register(p, s, close_store, apr_pool_cleanup_null);
     if ((*perror = choose_sizes(s, p)) != NULL ||
         (*perror = open_root(s, &rv, p)) != NULL || (*perror = open_lock(s, p)) != NULL) {
@@ -241,7 +240,6 @@ apr_status_t devcache_store_child_init(devcache_store_t *s, apr_size_t memory,
 {
     /* The parent had no threads when it forked, but may have held descriptors. */
     pthread_mutex_init(&s->open_lock, NULL);
-    devcache_slot_owner((apr_uint32_t)getpid(), &s->self);
     s->hot = devcache_hot_create(memory, s->pool);
     devcache_evict_reclaim(s);
     apr_pool_cleanup_register(pchild, s, end_child, apr_pool_cleanup_null);

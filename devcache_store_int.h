@@ -38,7 +38,6 @@ struct devcache_store_t {
     devcache_shared_t sh;
     int root_fd;
     int lock_fd;             /* shared flock, held as long as a process has it */
-    devcache_owner_t self;   /* this process, since child_init */
     apr_uint64_t record_max; /* longest record, bytes */
     apr_uint64_t body_max;   /* longest body, bytes */
 

@@ -14,8 +14,6 @@
 
 #define MB (1024u * 1024u)
 
-static devcache_owner_t self;
-
 static devcache_shared_t new_shared(apr_uint64_t size, apr_uint64_t segment,
                                     apr_uint64_t objects)
 {
@@ -43,7 +41,7 @@ static devcache_file_t new_segment(devcache_shared_t *sh)
 {
     devcache_file_t file = {0, DEVCACHE_FILE_SEGMENT, 0};
 
-    devcache_slot_take(sh, sh->g.segment_size, &self, &file);
+    devcache_slot_take(sh, sh->g.segment_size, devcache_process_self(), &file);
     devcache_slot_spare(sh, &file);
     return file;
 }
@@ -291,7 +289,7 @@ static void test_bodies(void)
     devcache_put_t put = new_put(&sh, &seg, 1, 1, 10);
     devcache_drops_t drops;
 
-    devcache_slot_take(&sh, 4096, &self, &body);
+    devcache_slot_take(&sh, 4096, devcache_process_self(), &body);
     devcache_slot_seal(&sh, &body, DEVCACHE_PROBATION);
     put.entry.body_slot = body.slot;
     put.entry.body_serial = (apr_uint32_t)body.serial;
@@ -349,12 +347,12 @@ static void test_repair(void)
     pid = fork();
     if (pid == 0) {
         setenv("DEVCACHE_FAULT", "kill-in-alloc:1", 1);
-        devcache_slot_take(&sh, 4096, &self, &file);
+        devcache_slot_take(&sh, 4096, devcache_process_self(), &file);
         _exit(0);
     }
     waitpid(pid, &status, 0);
     sh.head->used += 777;
-    is_int(devcache_slot_take(&sh, 4096, &self, &file), APR_SUCCESS,
+    is_int(devcache_slot_take(&sh, 4096, devcache_process_self(), &file), APR_SUCCESS,
            "the alloc lock too");
     is_int((long long)sh.head->used, (long long)(used + 2 * 4096), "sums are recounted");
     devcache_shared_unmap(&sh);
@@ -417,7 +415,8 @@ static void test_slots(void)
 
     for (i = 0; i < 9; i++) {
         file[i].kind = DEVCACHE_FILE_SEGMENT;
-        n += devcache_slot_take(&sh, MB, &self, &file[i]) == APR_SUCCESS;
+        n += devcache_slot_take(&sh, MB, devcache_process_self(), &file[i]) ==
+             APR_SUCCESS;
     }
     is_int(n, 8, "no more segments than the bound");
     is_int(devcache_slot_resize(&sh, &file[0], MB + 1), APR_ENOSPC, "nor any byte more");
@@ -444,7 +443,7 @@ static void test_slots(void)
        "freed, it is dead");
     is_int(devcache_slot_free(&sh, &out), APR_NOTFOUND, "and cannot be freed twice");
     out.kind = DEVCACHE_FILE_BODY;
-    devcache_slot_take(&sh, 4096, &self, &out);
+    devcache_slot_take(&sh, 4096, devcache_process_self(), &out);
     devcache_slot_seal(&sh, &out, DEVCACHE_PROBATION);
     ok(devcache_slot_victim(&sh, &file[8], &copy) == APR_SUCCESS &&
            file[8].serial == out.serial,
@@ -490,8 +489,7 @@ static void test_specs(void)
 int main(void)
 {
     apr_initialize();
-    devcache_slot_owner((apr_uint32_t)getpid(), &self);
-    ok(self.start != 0, "this process is known");
+    ok(devcache_process_self()->start != 0, "this process is known");
     test_sizes();
     test_entries();
     test_full_stripe();
