@@ -203,7 +203,7 @@ for my $field ('Location', 'X-Go') {
     }
     is ask($app{scgi}, $path, [403, ':body' => 'no'])->{status}, 403, 'and nobody else';
 }
-is $t->counters->{flights}, 0, 'no fetch is left under way';
+ok wait_until(sub { $t->counters->{flights} == 0 }), 'no fetch is left under way';
 
 $t->finish;
 done_testing;
