@@ -17,7 +17,7 @@ GLUE_FILES = mod_devcache.c devcache_conf.c devcache_serve.c devcache_save.c \
              devcache_observe.c devcache_observe_show.c \
              devcache_status_page.c devcache_status_draw.c devcache_logjson.c \
              devcache_collapse.c devcache_tee.c devcache_part.c devcache_ahead.c \
-             devcache_explain.c devcache_background.c devcache_tags.c \
+             devcache_explain.c devcache_explain_show.c devcache_background.c devcache_tags.c \
              devcache_head.c devcache_restore.c
 SRC   := $(sort $(wildcard *.c))
 CORE  := $(filter-out $(GLUE_FILES),$(SRC))

@@ -9,9 +9,6 @@
  *
  * No handler and no filter is run, so nothing is written to the client's connection, of
  * which the copy shares the filters. Nothing is logged about it.
- *
- * Told is what the asker has to know, not what a visitor would get: of stored fields
- * those that decide about caching, of secret request fields that they are there.
  */
 #include "devcache_explain.h"
 
@@ -26,11 +23,9 @@
 #include <http_request.h>
 #include <http_ssl.h>
 #include <http_vhost.h>
-#include "devcache_clock.h"
-#include "devcache_conf.h"
+#include "devcache_explain_show.h"
 #include "devcache_field.h"
 #include "devcache_guard.h"
-#include "devcache_json.h"
 #include "devcache_request.h"
 #include "devcache_serve.h"
 
@@ -222,14 +217,6 @@ static request_rec *make_request(conn_rec *c, const asked_t *a)
     return r;
 }
 
-/* What becomes of a request. */
-typedef struct outcome_t {
-    int status;         /* httpd answers with it before the cache is asked; OK: no */
-    const char *answer; /* hit, stale, validate, miss, ... */
-    int quick;          /* a hit of DevCacheQuick: nothing else was asked */
-    devcache_exchange_t *x;
-} outcome_t;
-
 /* Through the phases. @return OK, or the status that ends it */
 static int process(request_rec *r, int *pquick)
 {
@@ -300,7 +287,7 @@ static const char *judge(request_rec *r, devcache_exchange_t *x)
     return x->hit ? judge_hit(x) : judge_miss(x);
 }
 
-static void find_outcome(request_rec *r, outcome_t *o)
+static void find_outcome(request_rec *r, devcache_explained_t *o)
 {
     memset(o, 0, sizeof *o);
     o->status = process(r, &o->quick);
@@ -315,360 +302,23 @@ static void find_outcome(request_rec *r, outcome_t *o)
     }
 }
 
-/* ---- telling: configuration ----------------------------------------------------------
+/* ---- telling -----------------------------------------------------------------------
  */
-
-/* A directive as it stands in its file. */
-static void put_directive(devcache_json_t *j, const char *name, const ap_directive_t *d,
-                          apr_pool_t *p)
-{
-    if (!d) {
-        return;
-    }
-    devcache_json_object(j, name);
-    devcache_json_string(j, "directive",
-                         apr_pstrcat(p, d->directive, " ", d->args, NULL));
-    devcache_json_string(j, "at", apr_psprintf(p, "%s:%d", d->filename, d->line_num));
-    devcache_json_end(j);
-}
-
-/* Every directive of ours that has a say at this place, once. */
-static void put_directives(devcache_json_t *j, const devcache_server_t *server,
-                           const devcache_dir_t *dir, apr_pool_t *p)
-{
-#define F(type, name, def) server->name##_by,
-#define G(type, name, def) dir->name##_by,
-    const ap_directive_t *const all[] = {DEVCACHE_SERVER_FIELDS(F)
-                                             DEVCACHE_DIR_FIELDS(G)};
-#undef F
-#undef G
-#define F(type, name, def) +1
-    const int n = 0 DEVCACHE_SERVER_FIELDS(F) DEVCACHE_DIR_FIELDS(F);
-#undef F
-    int i, k;
-
-    devcache_json_array(j, "directives");
-    for (i = 0; i < n; i++) {
-        for (k = 0; k < i && all[k] != all[i]; k++) {
-        }
-        if (k == i) { /* one directive may set two fields */
-            put_directive(j, NULL, all[i], p);
-        }
-    }
-    devcache_json_end(j);
-}
-
-/* Does the virtual host bear the name that was asked for? Else it is there as the default
- * one of its address. */
-static int is_named(const server_rec *s, const char *host)
-{
-    int i;
-
-    if (!host || !s->server_hostname) {
-        return 0;
-    }
-    for (i = 0; s->names && i < s->names->nelts; i++) {
-        if (!strcasecmp(host, APR_ARRAY_IDX(s->names, i, const char *))) {
-            return 1;
-        }
-    }
-    for (i = 0; s->wild_names && i < s->wild_names->nelts; i++) {
-        if (!ap_strcasecmp_match(host, APR_ARRAY_IDX(s->wild_names, i, const char *))) {
-            return 1;
-        }
-    }
-    return !strcasecmp(host, s->server_hostname);
-}
-
-static void put_server(devcache_json_t *j, request_rec *r)
-{
-    const server_rec *s = r->server;
-
-    devcache_json_object(j, "vhost");
-    devcache_json_string(j, "name", s->server_hostname ? s->server_hostname : "-");
-    if (s->defn_name) {
-        devcache_json_string(
-            j, "at", apr_psprintf(r->pool, "%s:%u", s->defn_name, s->defn_line_number));
-    }
-    devcache_json_bool(j, "named", is_named(s, r->hostname));
-    devcache_json_end(j);
-}
-
-static void put_device(devcache_json_t *j, const devcache_exchange_t *x,
-                       const devcache_server_t *server)
-{
-    int i;
-
-    if (!x || !server->device) {
-        devcache_json_null(j, "device");
-        return;
-    }
-    devcache_json_object(j, "device");
-    devcache_json_string(j, "class", x->device.klass);
-    devcache_json_string(j, "kind", x->device.kind);
-    devcache_json_string(j, "rule", x->device.rule);
-    devcache_json_bool(j, "by_cookie", x->device.by_cookie);
-    devcache_json_bool(j, "by_hints", x->device.by_hints);
-    for (i = 0; i < server->rules->nelts; i++) {
-        const devcache_pair_t *own = &APR_ARRAY_IDX(server->rules, i, devcache_pair_t);
-
-        if (!strcmp(own->second, x->device.rule)) {
-            devcache_json_string(j, "at", own->where);
-            break;
-        }
-    }
-    devcache_json_end(j);
-}
-
-/* ---- telling: what is stored ---------------------------------------------------------
- */
-
-static apr_int64_t seconds(apr_interval_time_t t)
-{
-    return (t < 0 ? t - APR_USEC_PER_SEC + 1 : t) / APR_USEC_PER_SEC;
-}
-
-static int is_secret(const char *name)
-{
-    return !ap_cstr_casecmp(name, "Cookie") || !ap_cstr_casecmp(name, "Authorization") ||
-           !ap_cstr_casecmp(name, "Proxy-Authorization");
-}
-
-static void put_field(devcache_json_t *j, const char *name, const char *value)
-{
-    devcache_json_object(j, NULL);
-    devcache_json_string(j, "name", name);
-    devcache_json_string(j, "value", is_secret(name) ? "present" : value);
-    devcache_json_end(j);
-}
-
-/* Stored fields that decide about caching. */
-static void put_cache_fields(devcache_json_t *j, const devcache_exchange_t *x)
-{
-    static const char *const names[] = {"Cache-Control", "Expires", "Date",  "ETag",
-                                        "Last-Modified", "Vary",    "Pragma"};
-    const apr_array_header_t *targets = x->policy.targets;
-    int i;
-
-    devcache_json_array(j, "headers");
-    for (i = 0; i < targets->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(targets, i, const char *);
-        const char *value = apr_table_get(x->stored.fields, name);
-        if (value) {
-            put_field(j, name, value);
-        }
-    }
-    for (i = 0; i < (int)(sizeof names / sizeof *names); i++) {
-        const char *value = apr_table_get(x->stored.fields, names[i]);
-        if (value) {
-            put_field(j, names[i], value);
-        }
-    }
-    devcache_json_end(j);
-}
-
-/* The field in which the origin states the lifetime, as it stands there. */
-static const char *stating_field(const devcache_exchange_t *x,
-                                 const devcache_lifetime_t *l, apr_pool_t *p)
-{
-    const char *name = l->by == DEVCACHE_LIFETIME_EXPIRES ? "Expires" : "Cache-Control";
-    const apr_array_header_t *targets = x->policy.targets;
-    const char *value;
-    int i;
-
-    for (i = 0; l->targeted && i < targets->nelts; i++) {
-        if (apr_table_get(x->stored.fields, APR_ARRAY_IDX(targets, i, const char *))) {
-            name = APR_ARRAY_IDX(targets, i, const char *);
-            break;
-        }
-    }
-    value = apr_table_getm(p, x->stored.fields, name);
-    return apr_pstrcat(p, name, ": ", value ? value : "", NULL);
-}
-
-/* Who stated the lifetime: by the rules that hold now. Where they give another one than
- * the stored response has, they have changed since, or mod_headers changes the fields. */
-static void put_lifetime(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
-{
-    const devcache_freshness_t *f = &x->stored.fresh;
-    devcache_lifetime_t l;
-    apr_interval_time_t now_gives;
-    int own;
-
-    devcache_policy_lifetime(&x->policy, x->stored.status, x->stored.fields,
-                             x->query != NULL, f->received_at, &l, r->pool);
-    own = l.by == DEVCACHE_LIFETIME_FORCED || l.by == DEVCACHE_LIFETIME_DEFAULT;
-    now_gives = l.lifetime + (own ? f->initial_age : 0);
-    devcache_json_object(j, "lifetime");
-    if (now_gives != f->lifetime) {
-        devcache_json_int(j, "seconds", seconds(f->lifetime));
-        devcache_json_string(j, "by", "unknown");
-        devcache_json_int(j, "now", seconds(l.lifetime));
-        devcache_json_end(j);
-        return;
-    }
-    devcache_json_int(j, "seconds", seconds(l.lifetime));
-    if (own) {
-        devcache_json_string(j, "by", "directive");
-        put_directive(j, "directive",
-                      l.by == DEVCACHE_LIFETIME_FORCED ? x->dir->force_ttl_by
-                                                       : x->dir->default_ttl_by,
-                      r->pool);
-    } else if (l.by == DEVCACHE_LIFETIME_HEURISTIC) {
-        devcache_json_string(j, "by", "guess");
-    } else {
-        devcache_json_string(j, "by", "origin");
-        devcache_json_string(j, "field", stating_field(x, &l, r->pool));
-    }
-    put_directive(j, "raised", l.raised ? x->dir->min_ttl_by : NULL, r->pool);
-    put_directive(j, "lowered", l.lowered ? x->dir->max_ttl_by : NULL, r->pool);
-    devcache_json_end(j);
-}
-
-static void put_variant(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
-{
-    const apr_array_header_t *all;
-    devcache_vary_said_t said;
-    int i;
-
-    devcache_json_string(j, "varies_by", x->hit->spec);
-    devcache_json_array(j, "variant");
-    if (devcache_vary_read(x->hit->variant, &said, r->pool)) {
-        if (said.device) {
-            put_field(j, "@device", said.device);
-        }
-        all = apr_table_elts(said.values);
-        for (i = 0; i < all->nelts; i++) {
-            const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
-            put_field(j, e->key, e->val);
-        }
-    }
-    devcache_json_end(j);
-}
-
-static void put_stored(devcache_json_t *j, request_rec *r, const devcache_exchange_t *x)
-{
-    const devcache_freshness_t *f = &x->stored.fresh;
-    apr_interval_time_t age = devcache_policy_age(f, x->now);
-
-    devcache_json_object(j, "stored");
-    devcache_json_int(j, "status", x->stored.status);
-    put_variant(j, r, x);
-    devcache_json_uint(j, "size", x->hit->body_len);
-    devcache_json_int(j, "stored_at", apr_time_sec(x->hit->stored_at));
-    devcache_json_int(j, "age", seconds(age));
-    devcache_json_int(j, "ttl", seconds(f->lifetime - age));
-    devcache_json_int(j, "fresh_until", apr_time_sec(x->now + f->lifetime - age));
-    put_lifetime(j, r, x);
-    devcache_json_bool(j, "never_stale", (f->flags & DEVCACHE_MUST_REVALIDATE) != 0);
-    devcache_json_bool(j, "always_validated", (f->flags & DEVCACHE_NO_CACHE) != 0);
-    devcache_json_int(j, "stale_while_revalidate", seconds(f->stale_while_revalidate));
-    devcache_json_int(j, "stale_if_error", seconds(f->stale_if_error));
-    put_cache_fields(j, x);
-    devcache_json_end(j);
-}
-
-/* ---- telling: the whole
- * ---------------------------------------------------------------- */
-
-static const char *const meanings[] = {
-#define R(name, text, meaning) meaning,
-    DEVCACHE_REASONS(R)
-#undef R
-};
-
-static void put_reason(devcache_json_t *j, const char *name, devcache_reason_e reason)
-{
-    if (reason != DEVCACHE_REASON_NONE) {
-        devcache_json_object(j, name);
-        devcache_json_string(j, "reason", devcache_policy_reason(reason));
-        devcache_json_string(j, "meaning", meanings[reason]);
-        devcache_json_end(j);
-    }
-}
-
-/* Names of the client's fields that bypass the cache, for the reason override-header. */
-static void put_overrides(devcache_json_t *j, const devcache_exchange_t *x)
-{
-    const apr_array_header_t *all = x->overrides ? apr_table_elts(x->overrides) : NULL;
-    int i;
-
-    if (x->reason != DEVCACHE_REASON_REQ_OVERRIDE || !all) {
-        return;
-    }
-    devcache_json_array(j, "fields");
-    for (i = 0; i < all->nelts; i++) {
-        devcache_json_string(j, NULL, APR_ARRAY_IDX(all, i, apr_table_entry_t).key);
-    }
-    devcache_json_end(j);
-}
-
-/* The directive behind the answer, where it is one. */
-static const ap_directive_t *decisive(const outcome_t *o)
-{
-    const devcache_exchange_t *x = o->x;
-
-    if (!strcmp(o->answer, "off")) {
-        return x->dir ? x->dir->enabled_by : NULL;
-    }
-    if (o->quick) {
-        return x->dir->quick_by;
-    }
-    return !strcmp(o->answer, "bypass") && x->reason == DEVCACHE_REASON_BYPASS
-               ? x->dir->bypass_by
-               : NULL;
-}
-
-static void put_answer(devcache_json_t *j, request_rec *r, const outcome_t *o)
-{
-    const devcache_exchange_t *x = o->x;
-    const request_rec *last = x && x->ahead ? x->ahead : r;
-
-    devcache_json_string(j, "answer", o->answer);
-    if (o->status != OK) {
-        devcache_json_int(j, "status", o->status);
-    }
-    if (!x || !x->dir) {
-        return;
-    }
-    put_directive(j, "decided_by", decisive(o), r->pool);
-    put_reason(j, "because", x->reason);
-    put_overrides(j, x);
-    if (!x->key.data) {
-        return;
-    }
-    devcache_json_string(j, "key", devcache_vary_key_url(x->key, r->pool));
-    put_directive(j, "query_by", x->dir->query_by, r->pool);
-    devcache_json_bool(j, "splits_by_device", x->vary.by_device);
-    devcache_json_string(j, "handler", last->handler ? last->handler : "-");
-    devcache_json_string(j, "filename", last->filename ? last->filename : "-");
-    if (x->hit) {
-        put_stored(j, r, x);
-    } else {
-        devcache_json_bool(j, "other_variants", x->variants_seen);
-        put_reason(j, "stored_only_if_shareable",
-                   x->req.authorization ? DEVCACHE_REASON_AUTHORIZATION
-                                        : DEVCACHE_REASON_NONE);
-    }
-}
 
 static void put_to_client(void *baton, const char *text, apr_size_t len)
 {
     ap_rwrite(text, (int)len, baton);
 }
 
-static void tell(request_rec *r, request_rec *about, const asked_t *a, const outcome_t *o)
+static void tell(request_rec *r, request_rec *about, const asked_t *a,
+                 const devcache_explained_t *o)
 {
     devcache_json_t j;
 
     devcache_json_init(&j, put_to_client, r);
     devcache_json_object(&j, NULL);
     devcache_json_string(&j, "url", apr_uri_unparse(r->pool, &a->url, 0));
-    put_server(&j, about);
-    put_device(&j, o->x, devcache_conf_server(about->server));
-    put_answer(&j, about, o);
-    put_directives(&j, devcache_conf_server(about->server), devcache_conf_dir(about),
-                   r->pool);
+    devcache_explain_show(&j, about, o);
     devcache_json_end(&j);
 }
 
@@ -688,7 +338,7 @@ int devcache_explain_answer(request_rec *r)
 {
     request_rec *about;
     const char *error;
-    outcome_t outcome;
+    devcache_explained_t outcome;
     asked_t asked;
     conn_rec *c;
 
