@@ -47,6 +47,7 @@ typedef struct devcache_exchange_t {
     request_rec *ahead;   /* where rewriting in a directory leads; NULL: nowhere */
     int looking_ahead;    /* that is being found out */
     int running;          /* the other handlers are being run by ours */
+    conn_rec *connection; /* meanwhile, where they are shown a copy; NULL: they are not */
     int answered;         /* the filters have answered in the origin's stead */
     int refreshing;       /* this is a refresh: nobody waits for the answer */
     apr_time_t refreshes; /* of what was stored then; 0: of what is not stored at all */

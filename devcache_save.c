@@ -557,8 +557,6 @@ static apr_status_t copy_and_pass(ap_filter_t *f, devcache_exchange_t *x,
         rv = devcache_tee_pass(f, x, 0);
     }
     devcache_collapse_flow(x, 0);
-    /* Another thread says that an HTTP/2 client has gone, at any time, and mod_proxy
-     * looks at it as soon as it is back. */
     return devcache_tee_client_gone(f->r, x) ? APR_SUCCESS : rv;
 }
 
@@ -620,7 +618,7 @@ static void decide(request_rec *r, devcache_exchange_t *x, apr_bucket_brigade *b
     }
 }
 
-static apr_status_t save_out(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t save(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     devcache_exchange_t *x = f->ctx;
 
@@ -638,6 +636,19 @@ static apr_status_t save_out(ap_filter_t *f, apr_bucket_brigade *bb)
         return ap_pass_brigade(f->next, bb);
     }
     return copy_and_pass(f, x, bb);
+}
+
+/* Handlers are kept from seeing that the client has gone, what is below them is not. */
+static apr_status_t save_out(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    const devcache_exchange_t *x = f->ctx;
+    conn_rec *shown = f->r->connection;
+    apr_status_t rv;
+
+    f->r->connection = x->connection ? x->connection : shown;
+    rv = save(f, bb);
+    f->r->connection = shown;
+    return rv;
 }
 
 /* ---- into the chain

@@ -1,6 +1,7 @@
 #include "devcache_serve.h"
 
 #include <apr_lib.h>
+#include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -125,6 +126,26 @@ static int end_response(request_rec *r, int rv)
     return pass(r, bb);
 }
 
+/* That an HTTP/2 client has gone is written into its stream's connection by another
+ * thread, at any time, and mod_proxy gives up as soon as it sees it. What is being stored
+ * may be waited for by others, so the handlers are shown a copy; the tee looks at the
+ * real one. */
+static void show_copy(request_rec *r, devcache_exchange_t *x)
+{
+    if (r->connection->master) {
+        x->connection = r->connection;
+        r->connection = apr_pmemdup(r->pool, x->connection, sizeof *x->connection);
+    }
+}
+
+static void show_real(request_rec *r, devcache_exchange_t *x)
+{
+    for (; r && x->connection; r = r->next) {
+        r->connection = x->connection;
+    }
+    x->connection = NULL;
+}
+
 /* Run the handlers that come after ours with the given request header. One may return an
  * error after it has sent one through the filters, as mod_proxy does: if those made an
  * answer of it, httpd must not make another. */
@@ -135,7 +156,9 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
     x->requested_at = devcache_now();
     x->running = 1;
     r->headers_in = fields;
+    show_copy(r, x);
     rv = ap_run_handler(r);
+    show_real(r, x);
     r->headers_in = x->own_fields;
     x->running = 0;
     rv = end_response(r, rv);

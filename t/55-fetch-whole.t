@@ -43,7 +43,7 @@ is $whole->header('X-Device-Type'), 'pc', 'for the same device';
 
 # Meanwhile: other parts go to the origin, and start nothing; who wants the whole follows it.
 SKIP: {
-    skip 'without threads the child is busy with it', 4 if ($ENV{DEVCACHE_MPM} // '') eq 'prefork';
+    skip 'needs threads: without them the child is busy with it', 4 if ($ENV{DEVCACHE_MPM} // '') eq 'prefork';
     my $other = range('/whole/film');
     part($t->origin->accept, 1000, @fresh);
     is $other->response->{status}, 206, 'another part meanwhile';
