@@ -23,8 +23,9 @@ my $null = "LoadModule null_module $build/bench-mod_null.so\n";
 
 # --- httpd -----------------------------------------------------------------------------
 
-# No child comes or goes during a run. 128 threads keep 200 connections, as under the
-# event MPM each idle one stands for two more connections.
+# No child comes or goes during a run. The origin must take the connections that all its
+# proxies keep, and the default is two for each idle thread: then new ones wait for old
+# ones to time out.
 my $children = $ENV{CHILDREN} || 2;
 my $workers = 64 * $children;
 my $mpm = <<"CONF";
@@ -34,6 +35,7 @@ ThreadsPerChild 64
 MinSpareThreads 1
 MaxSpareThreads $workers
 MaxRequestWorkers $workers
+AsyncRequestWorkerFactor 16
 MaxConnectionsPerChild 0
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
