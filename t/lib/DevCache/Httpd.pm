@@ -152,7 +152,8 @@ sub start {
         last if $fixed || $self->said !~ /Address already in use/;
         unlink map { "$self->{dir}/$_" } qw(stderr error.log);
     }
-    die "httpd does not start:\n" . $self->said . "\n";
+    my $how = defined $self->{status} ? "ended, status $self->{status}" : 'not serving in time';
+    die "httpd does not start ($how):\n" . $self->said . "\n";
 }
 
 # httpd -t of a configuration file: its exit status and what it said.
