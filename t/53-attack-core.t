@@ -185,11 +185,18 @@ CONF
     for my $kind (sort keys %kinds) {
         my ($want, @request) = @{ $kinds{$kind} };
         is $ask->(200, @request), $want, $kind;
-        my ($memory, $files) = $held->();
-        $ask->(200, @request) for 1 .. 10;
-        my ($more_memory, $more_files) = $held->();
-        cmp_ok $more_memory - $memory, '<', 200, '… 2000 more leave nothing in memory';
-        cmp_ok $more_files - $files, '<', 10, '… and no descriptor';
+        # Threads that had nothing to do with it before touch some memory once; a leak grows
+        # each time.
+        my ($more_memory, $more_files);
+        for (1 .. 3) {
+            my ($memory, $files) = $held->();
+            $ask->(200, @request) for 1 .. 10;
+            my ($memory_now, $files_now) = $held->();
+            ($more_memory, $more_files) = ($memory_now - $memory, $files_now - $files);
+            last if $more_memory < 200 && $more_files < 10;
+        }
+        cmp_ok $more_memory, '<', 200, '… 2000 more leave nothing in memory';
+        cmp_ok $more_files, '<', 10, '… and no descriptor';
     }
     $t->finish;
 }
