@@ -125,7 +125,7 @@ static long own_id(void)
                    __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED));
 }
 
-static ap_conf_vector_t *copy_config(ap_conf_vector_t *of, apr_pool_t *p)
+ap_conf_vector_t *devcache_background_copy_config(ap_conf_vector_t *of, apr_pool_t *p)
 {
     ap_conf_vector_t *to = ap_create_conn_config(p);
     module *m;
@@ -142,7 +142,7 @@ static conn_rec *connection_like(const conn_rec *of, apr_pool_t *p)
 
     c->pool = p;
     c->id = own_id();
-    c->conn_config = copy_config(of->conn_config, p);
+    c->conn_config = devcache_background_copy_config(of->conn_config, p);
     c->bucket_alloc = apr_bucket_alloc_create(p);
     c->notes = apr_table_make(p, 2);
     c->input_filters = NULL;

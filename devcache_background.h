@@ -11,6 +11,7 @@
 #define DEVCACHE_BACKGROUND_H
 
 #include <httpd.h>
+#include <http_config.h>
 
 /** What is to become of a request when it is its turn, in @a own's thread. */
 typedef void devcache_background_fn(request_rec *own, void *baton);
@@ -47,5 +48,8 @@ int devcache_background_run(request_rec *own, devcache_background_fn *fn, void *
 
 /** Is this child about to end, so that nothing should be begun? */
 int devcache_background_is_ending(void);
+
+/** What all modules have noted of a connection, for a copy of it. */
+ap_conf_vector_t *devcache_background_copy_config(ap_conf_vector_t *of, apr_pool_t *p);
 
 #endif

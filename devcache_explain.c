@@ -23,6 +23,7 @@
 #include <http_request.h>
 #include <http_ssl.h>
 #include <http_vhost.h>
+#include "devcache_background.h"
 #include "devcache_explain_show.h"
 #include "devcache_field.h"
 #include "devcache_guard.h"
@@ -157,19 +158,13 @@ void devcache_explain_hooks(void)
     ap_hook_ssl_conn_is_ssl(is_tls, NULL, NULL, APR_HOOK_LAST);
 }
 
-/* What modules keep with the connection, for their hooks count on it; but neither the TLS
- * session nor the HTTP/2 stream that the question has come by. */
-static ap_conf_vector_t *copy_config(ap_conf_vector_t *from, apr_pool_t *p)
+static void forget(conn_rec *c, const char *name)
 {
-    ap_conf_vector_t *to = ap_create_conn_config(p);
-    module *m;
+    module *m = ap_find_linked_module(name);
 
-    for (m = ap_top_module; m; m = m->next) {
-        if (strcmp(m->name, "mod_ssl.c") && strcmp(m->name, "mod_http2.c")) {
-            ap_set_module_config(to, m, ap_get_module_config(from, m));
-        }
+    if (m) {
+        ap_set_module_config(c->conn_config, m, NULL);
     }
-    return to;
 }
 
 static conn_rec *make_connection(request_rec *r, const asked_t *a)
@@ -190,7 +185,11 @@ static conn_rec *make_connection(request_rec *r, const asked_t *a)
     if (a->tls) {
         apr_table_setn(c->notes, over_tls, "1");
     }
-    c->conn_config = copy_config(own->conn_config, r->pool);
+    /* Hooks count on what modules keep with the connection; but neither the TLS session
+     * nor the HTTP/2 stream that the question has come by is that of what is asked. */
+    c->conn_config = devcache_background_copy_config(own->conn_config, r->pool);
+    forget(c, "mod_ssl.c");
+    forget(c, "mod_http2.c");
     c->base_server = ap_server_conf;
     ap_update_vhost_given_ip(c);
     return c;

@@ -48,10 +48,7 @@ static devcache_exchange_t *page_of(request_rec *r)
     if (!r->main) {
         return NULL;
     }
-    while (r->main || r->prev) {
-        r = r->main ? r->main : r->prev;
-    }
-    x = ap_get_module_config(r->request_config, &devcache_module);
+    x = ap_get_module_config(devcache_request_first(r)->request_config, &devcache_module);
     return x && x->running ? x : NULL;
 }
 

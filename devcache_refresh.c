@@ -29,13 +29,9 @@ extern module AP_MODULE_DECLARE_DATA devcache_module;
  * DevCacheQuick did not ask, so that nothing may be taken from it here. */
 int devcache_refresh_access(request_rec *r)
 {
-    const devcache_exchange_t *x;
-    request_rec *first = r;
+    const devcache_exchange_t *x = ap_get_module_config(
+        devcache_request_first(r)->request_config, &devcache_module);
 
-    while (first->main || first->prev) {
-        first = first->main ? first->main : first->prev;
-    }
-    x = ap_get_module_config(first->request_config, &devcache_module);
     if (!x || !x->refreshing) {
         return DECLINED;
     }

@@ -32,6 +32,14 @@ void devcache_request_child_init(apr_pool_t *pchild)
     memo = devcache_device_memo_create(pchild, MEMO_SLOTS);
 }
 
+request_rec *devcache_request_first(request_rec *r)
+{
+    while (r->main || r->prev) {
+        r = r->main ? r->main : r->prev;
+    }
+    return r;
+}
+
 devcache_exchange_t *devcache_request_exchange(request_rec *r)
 {
     request_rec *at;

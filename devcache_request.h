@@ -108,6 +108,9 @@ typedef struct devcache_exchange_t {
 /** The exchange of this request or of the one it was redirected from; NULL: none. */
 devcache_exchange_t *devcache_request_exchange(request_rec *r);
 
+/** The request that the client has sent, of which this is a part or a consequence. */
+request_rec *devcache_request_first(request_rec *r);
+
 /** Hook post_read_request: strip what clients may not send, classify, tell everybody. */
 int devcache_request_classify(request_rec *r);
 

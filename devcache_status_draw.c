@@ -139,7 +139,7 @@ const char *devcache_draw_group_class(unsigned group)
     return group_classes[group];
 }
 
-static apr_uint64_t sum(const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
+apr_uint64_t devcache_draw_sum(const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
 {
     apr_uint64_t all = 0;
     unsigned i;
@@ -153,8 +153,8 @@ static apr_uint64_t sum(const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
 /* "120 requests: 100 hits, 19 misses, 0 bypassed, 1 failed" */
 static const char *in_words(const apr_uint64_t n[DEVCACHE_GROUP_COUNT], apr_pool_t *p)
 {
-    const char *words = apr_pstrcat(p, devcache_draw_number(sum(n), p), " requests",
-                                    NULL);
+    const char *words = apr_pstrcat(p, devcache_draw_number(devcache_draw_sum(n), p),
+                                    " requests", NULL);
     unsigned i;
 
     for (i = 0; i < DEVCACHE_GROUP_COUNT; i++) {
@@ -177,7 +177,7 @@ void devcache_draw_shares(request_rec *r, const apr_uint64_t n[DEVCACHE_GROUP_CO
     for (i = 0; i < DEVCACHE_GROUP_COUNT; i++) {
         if (n[i]) {
             ap_rprintf(r, "<i class=\"%s\" style=\"width:%.2f%%\"></i>", group_classes[i],
-                       percent(n[i], sum(n)));
+                       percent(n[i], devcache_draw_sum(n)));
         }
     }
     ap_rputs("</span>", r);
@@ -232,7 +232,7 @@ static void columns(request_rec *r, const devcache_minute_t m[DEVCACHE_MINUTES],
                "role=\"img\" aria-label=\"%s\">",
                shares ? "share" : "volume", DEVCACHE_MINUTES * STEP, label);
     for (i = 0; i < DEVCACHE_MINUTES; i++) {
-        apr_uint64_t all = sum(m[i].groups);
+        apr_uint64_t all = devcache_draw_sum(m[i].groups);
         unsigned ago = DEVCACHE_MINUTES - 1 - i;
         ap_rprintf(r,
                    "<g><title>%s %s</title><rect class=\"ground\" x=\"%u\" y=\"0\" "
@@ -251,7 +251,8 @@ void devcache_draw_minutes(request_rec *r, const devcache_minute_t m[DEVCACHE_MI
     unsigned i;
 
     for (i = 0; i < DEVCACHE_MINUTES; i++) {
-        most = sum(m[i].groups) > most ? sum(m[i].groups) : most;
+        most = devcache_draw_sum(m[i].groups) > most ? devcache_draw_sum(m[i].groups)
+                                                     : most;
     }
     ap_rputs("<p class=\"axis\"><span>share of each minute\xe2\x80\x99s requests</span>"
              "<span>100 %</span></p>\n",

@@ -12,6 +12,9 @@
 #include <httpd.h>
 #include "devcache_meter.h"
 
+/** How many requests of all groups. */
+apr_uint64_t devcache_draw_sum(const apr_uint64_t n[DEVCACHE_GROUP_COUNT]);
+
 /** 1234567 → "1,234,567". */
 const char *devcache_draw_number(apr_uint64_t n, apr_pool_t *p);
 

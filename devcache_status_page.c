@@ -115,17 +115,6 @@ static void last_hour(const devcache_report_t *rep, unsigned minutes,
     }
 }
 
-static apr_uint64_t sum(const apr_uint64_t n[DEVCACHE_GROUP_COUNT])
-{
-    apr_uint64_t all = 0;
-    unsigned i;
-
-    for (i = 0; i < DEVCACHE_GROUP_COUNT; i++) {
-        all += n[i];
-    }
-    return all;
-}
-
 static void tile(request_rec *r, const char *value, const char *what)
 {
     ap_rprintf(r, "<div><b>%s</b><span>%s</span></div>\n", value, what);
@@ -155,7 +144,7 @@ static void show_state(request_rec *r, const devcache_report_t *rep)
     double miss = devcache_histogram_quantile(&rep->answers[DEVCACHE_GROUP_MISS], .99);
 
     last_hour(rep, DEVCACHE_MINUTES, n);
-    all = sum(n);
+    all = devcache_draw_sum(n);
     show_readiness(r, rep);
     ap_rputs("<section class=\"state\"><p>", r);
     if (all) {
@@ -177,7 +166,8 @@ static void show_state(request_rec *r, const devcache_report_t *rep)
     tile(r, devcache_draw_share(n[DEVCACHE_GROUP_ERROR], all, r->pool),
          "failed, of all in the last hour");
     last_hour(rep, 1, n);
-    tile(r, devcache_draw_number(sum(n), r->pool), "requests in this minute so far");
+    tile(r, devcache_draw_number(devcache_draw_sum(n), r->pool),
+         "requests in this minute so far");
     tile(r, devcache_draw_duration(hit, r->pool), "at most for 99 % of hits");
     tile(r, devcache_draw_duration(miss, r->pool), "at most for 99 % of misses");
     tile(r, devcache_draw_bytes(rep->total.sent_by_cache, r->pool),
@@ -337,8 +327,8 @@ static void device_row(request_rec *r, const devcache_cell_t *cell)
                "<td class=\"n\" data-l=\"hits\">%s</td><td class=\"mid\">",
                devcache_draw_text(cell->vhost, r->pool),
                devcache_draw_text(cell->device, r->pool),
-               devcache_draw_number(sum(n), r->pool),
-               devcache_draw_share(n[DEVCACHE_GROUP_HIT], sum(n), r->pool));
+               devcache_draw_number(devcache_draw_sum(n), r->pool),
+               devcache_draw_share(n[DEVCACHE_GROUP_HIT], devcache_draw_sum(n), r->pool));
     devcache_draw_shares(r, n);
     ap_rprintf(r,
                "</td><td class=\"n\" data-l=\"sent from cache\">%s</td><td class=\"n\" "
