@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store: what its parts are for, and the way of a lookup.
  *
@@ -14,8 +15,10 @@
  * the index meant, a record that does not fit is damage, counted and forgotten. If the
  * file has been evicted meanwhile, the object is simply gone.
  *
- * Life cycle. The parent opens the store before it forks; mapping, root and lock are
+ * Life cycle. The parent opens the store before it forks; what it has attached is
  * inherited. Each child calls child_init once. Nothing needs to be called at the end.
+ * Whether there is anything to work on at all is the business of store/tend.c: each call
+ * asks it once, and without a root nothing is found.
  */
 #include "devcache_store.h"
 
@@ -24,235 +27,19 @@
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "devcache_evict.h"
-#include "devcache_index.h"
-#include "devcache_rebuild.h"
-#include "devcache_segment.h"
-#include "devcache_spec.h"
-#include "devcache_store_int.h"
-
-#define SEGMENT_MIN (64u << 10)
-#define SEGMENTS_MIN 8
-#define SEGMENTS_MAX 32768
-#define OBJECTS_MIN 64
-#define OBJECTS_MAX (1u << 28)
-
-void devcache_store_say(const devcache_store_t *s, int level, int tag, apr_status_t rv,
-                        const char *fmt, ...)
-{
-    char msg[1024];
-    va_list ap;
-
-    if (s->conf.log) {
-        va_start(ap, fmt);
-        vsnprintf(msg, sizeof(msg), fmt, ap);
-        va_end(ap);
-        s->conf.log(level, tag, rv, msg);
-    }
-}
-
-/* ---- opening -------------------------------------------------------------- */
-
-static apr_uint64_t clamp(apr_uint64_t v, apr_uint64_t low, apr_uint64_t high)
-{
-    return v < low ? low : v > high ? high : v;
-}
-
-static apr_uint64_t default_segment(apr_uint64_t size)
-{
-    apr_uint64_t p = 256u << 10;
-
-    while (p * 2 <= clamp(size / 128, 256u << 10, 64u << 20)) {
-        p *= 2;
-    }
-    return p;
-}
-
-static const char *choose_sizes(devcache_store_t *s, apr_pool_t *p)
-{
-    const devcache_store_conf_t *conf = &s->conf;
-    apr_uint64_t segment = conf->segment_size & ~(apr_uint64_t)4095; /* whole pages */
-    apr_uint64_t objects = conf->max_objects;
-
-    if (conf->segment_size == 0) {
-        segment = default_segment(conf->size);
-    }
-    if (segment < SEGMENT_MIN || segment > DEVCACHE_SEGMENT_MAX) {
-        return apr_psprintf(p,
-                            "DevCacheSegmentSize: %" APR_UINT64_T_FMT
-                            " is not a number of bytes from %u to %u",
-                            conf->segment_size, SEGMENT_MIN, DEVCACHE_SEGMENT_MAX);
-    }
-    if (conf->size / segment < SEGMENTS_MIN || conf->size / segment > SEGMENTS_MAX) {
-        return apr_psprintf(p,
-                            "DevCacheSize: %" APR_UINT64_T_FMT " is not from %d to %d "
-                            "times the segment size of %" APR_UINT64_T_FMT " bytes",
-                            conf->size, SEGMENTS_MIN, SEGMENTS_MAX, segment);
-    }
-    if (objects == 0) {
-        objects = clamp(conf->size / 8192, 4096, 16u << 20);
-    }
-    if (objects < OBJECTS_MIN || objects > OBJECTS_MAX) {
-        return apr_psprintf(
-            p, "DevCacheMaxObjects: %" APR_UINT64_T_FMT " is not a number from %u to %u",
-            objects, OBJECTS_MIN, OBJECTS_MAX);
-    }
-    devcache_shared_plan(&s->sh.g, conf->size, segment, objects);
-    s->record_max = clamp(segment / 16, 0, DEVCACHE_RECORD_MAX);
-    s->body_max = conf->size / 4;
-    return NULL;
-}
-
-/* @param prv  errno where the directory cannot be opened, else APR_EINVAL */
-static const char *open_root(devcache_store_t *s, apr_status_t *prv, apr_pool_t *p)
-{
-    const char *root = s->conf.root;
-    char text[120];
-    struct stat st;
-
-    *prv = APR_EINVAL;
-    s->root_fd = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (s->root_fd < 0 || fstat(s->root_fd, &st) != 0) {
-        *prv = errno;
-        return apr_psprintf(p,
-                            "DevCacheRoot \"%s\" is not a directory that can be opened: "
-                            "%s; create it, not as a symbolic link",
-                            root, apr_strerror(*prv, text, sizeof(text)));
-    }
-    if (st.st_uid != s->conf.uid) {
-        return apr_psprintf(p,
-                            "DevCacheRoot \"%s\" belongs to user %lu: give it to user "
-                            "%lu, as whom the server runs",
-                            root, (unsigned long)st.st_uid, (unsigned long)s->conf.uid);
-    }
-    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-        return apr_psprintf(p,
-                            "DevCacheRoot \"%s\" can be written by others (mode %03o): "
-                            "chmod 700 it",
-                            root, (unsigned)st.st_mode & 0777);
-    }
-    return NULL;
-}
-
-apr_status_t devcache_store_check(const devcache_store_conf_t *conf, const char **perror,
-                                  apr_pool_t *p)
-{
-    devcache_store_t s = {0};
-    apr_status_t rv = APR_EINVAL;
-
-    s.conf = *conf;
-    s.root_fd = -1;
-    *perror = choose_sizes(&s, p);
-    if (!*perror) {
-        *perror = open_root(&s, &rv, p);
-    }
-    if (s.root_fd >= 0) {
-        close(s.root_fd);
-    }
-    return *perror ? rv : APR_SUCCESS;
-}
-
-static const char *open_lock(devcache_store_t *s, apr_pool_t *p)
-{
-    int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-    char text[120];
-    struct stat st;
-
-    s->lock_fd = openat(s->root_fd, "lock", flags, 0600);
-    if (s->lock_fd < 0 || fstat(s->lock_fd, &st) != 0) {
-        return apr_psprintf(p, "DevCacheRoot \"%s\": cannot open the file lock there: %s",
-                            s->conf.root, apr_strerror(errno, text, sizeof(text)));
-    }
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
-        return apr_psprintf(p,
-                            "DevCacheRoot \"%s\": lock there is not a plain file of its "
-                            "own: remove it",
-                            s->conf.root);
-    }
-    if (geteuid() == 0 && fchown(s->lock_fd, s->conf.uid, s->conf.gid) != 0) {
-        return apr_psprintf(p,
-                            "DevCacheRoot \"%s\": cannot give the file lock to user %lu",
-                            s->conf.root, (unsigned long)s->conf.uid);
-    }
-    return NULL;
-}
-
-static apr_status_t close_store(void *data)
-{
-    devcache_store_t *s = data;
-
-    devcache_segment_close_all(s);
-    devcache_shared_unmap(&s->sh);
-    if (s->lock_fd >= 0) {
-        close(s->lock_fd);
-    }
-    if (s->root_fd >= 0) {
-        close(s->root_fd);
-    }
-    return APR_SUCCESS;
-}
-
-apr_status_t devcache_store_open(devcache_store_t **pstore,
-                                 const devcache_store_conf_t *conf, const char **perror,
-                                 apr_pool_t *p)
-{
-    devcache_store_t *s = apr_pcalloc(p, sizeof(*s));
-    apr_status_t rv;
-
-    *pstore = NULL;
-    *perror = NULL;
-    s->conf = *conf;
-    s->conf.root = apr_pstrdup(p, conf->root);
-    s->pool = p;
-    s->root_fd = s->lock_fd = -1;
-    pthread_mutex_init(&s->open_lock, NULL);
-    apr_pool_cleanup_register(p, s, close_store, apr_pool_cleanup_null);
-    if ((*perror = choose_sizes(s, p)) != NULL ||
-        (*perror = open_root(s, &rv, p)) != NULL || (*perror = open_lock(s, p)) != NULL) {
-        rv = APR_EINVAL;
-    } else {
-        rv = devcache_attach_index(s, perror);
-    }
-    if (rv != APR_SUCCESS) {
-        apr_pool_cleanup_run(p, s, close_store);
-        return rv;
-    }
-    devcache_evict_restock(s);
-    *pstore = s;
-    return APR_SUCCESS;
-}
-
-static apr_status_t end_child(void *data)
-{
-    devcache_store_t *s = data;
-
-    devcache_rebuild_stop(s);
-    devcache_hot_clear(s->hot);
-    return APR_SUCCESS;
-}
-
-apr_status_t devcache_store_child_init(devcache_store_t *s, apr_size_t memory,
-                                       apr_pool_t *pchild)
-{
-    /* The parent had no threads when it forked, but may have held descriptors. */
-    pthread_mutex_init(&s->open_lock, NULL);
-    s->hot = devcache_hot_create(memory, s->pool);
-    devcache_evict_reclaim(s);
-    apr_pool_cleanup_register(pchild, s, end_child, apr_pool_cleanup_null);
-    return devcache_rebuild_start(s);
-}
+#include "store/evict.h"
+#include "store/index.h"
+#include "store/segment.h"
+#include "store/spec.h"
+#include "store/say.h"
+#include "store/twin.h"
 
 /* ---- lookup --------------------------------------------------------------- */
 
 /* What the request has to offer under one spec. */
-/* A longer record's body is not read by a lookup but left to sendfile. Measured: at 100
- * KB reading, verifying and copying still costs less, at 1 MB far more. */
-#define READ_MAX (256u << 10)
-
 typedef struct offer_t {
     apr_uint16_t spec;
     const char *text;         /* NULL: the index names a spec that does not exist */
@@ -261,14 +48,14 @@ typedef struct offer_t {
 } offer_t;
 
 typedef struct lookup_t {
-    devcache_store_t *s;
+    devcache_root_t *s;
     devcache_slice_t key;
     devcache_variant_fn *variant;
     void *baton;
     apr_pool_t *p;
     offer_t offers[DEVCACHE_MATCHES];
     unsigned n_offers;
-    int in_memory; /* the record under examination was found there */
+    void *room; /* of the record under examination, if it is in memory */
 } lookup_t;
 
 static const offer_t *offer_for(lookup_t *l, apr_uint16_t spec)
@@ -326,33 +113,14 @@ static int preferred(lookup_t *l, const devcache_entry_t *a, const devcache_entr
     if (superseded(a, b) || superseded(b, a)) {
         return superseded(b, a);
     }
+    if (a_names == b_names && offer_for(l, a->spec)->text[0] == '@') {
+        /* Names with "@" are ranked: "@coding1=br" before "@coding2=gzip". */
+        int order = strcmp(offer_for(l, a->spec)->text, offer_for(l, b->spec)->text);
+        if (order && offer_for(l, b->spec)->text[0] == '@') {
+            return order < 0;
+        }
+    }
     return a_names != b_names ? a_names > b_names : a->stored_at > b->stored_at;
-}
-
-static void forget(devcache_store_t *s, const devcache_entry_t *e)
-{
-    devcache_drops_t drops;
-
-    if (devcache_index_forget(&s->sh, e, &drops) == APR_SUCCESS) {
-        devcache_evict_drop(s, &drops);
-    }
-}
-
-static void forget_damaged(devcache_store_t *s, const devcache_entry_t *e,
-                           const devcache_file_t *file)
-{
-    char name[DEVCACHE_FILE_NAME];
-
-    devcache_shared_count(&s->sh, DEVCACHE_N_DAMAGED, 1);
-    forget(s, e);
-    if (__atomic_exchange_n(&s->damaged_serial, file->serial, __ATOMIC_RELAXED) !=
-        file->serial) {
-        devcache_segment_name(name, file->kind, file->serial);
-        devcache_store_say(s, DEVCACHE_LOG_WARNING, 205, APR_SUCCESS,
-                           "store: \"%s/%s\" is damaged; what is unreadable there is "
-                           "forgotten",
-                           s->conf.root, name);
-    }
 }
 
 static int is_the_one(lookup_t *l, const devcache_entry_t *e,
@@ -360,21 +128,29 @@ static int is_the_one(lookup_t *l, const devcache_entry_t *e,
 {
     const offer_t *o = offer_for(l, e->spec);
 
-    return rec->kind == DEVCACHE_RECORD_OBJECT && devcache_slice_eq(rec->key, l->key) &&
+    return devcache_slice_eq(rec->key, l->key) &&
            devcache_slice_eq(rec->spec, devcache_slice_str(o->text)) &&
            devcache_slice_eq(rec->variant, o->variant) &&
            (rec->ref_serial != 0) == (e->body_slot != DEVCACHE_NO_SLOT);
 }
 
-/* The slot's whole serial if it is still the file that the low bits mean. */
-static apr_uint64_t whole_serial(const devcache_store_t *s, unsigned slot,
-                                 apr_uint32_t serial)
+/* Its body lies elsewhere: in a file of its own, or in another record. */
+static __attribute__((noinline)) void
+refer(devcache_hit_t *hit, const devcache_entry_t *e, const devcache_record_t *rec)
 {
-    apr_uint64_t whole = slot < s->sh.g.slots ? __atomic_load_n(&s->sh.slots[slot].serial,
-                                                                __ATOMIC_ACQUIRE)
-                                              : 0;
+    struct devcache_location_t *where = hit->where;
 
-    return (apr_uint32_t)whole == serial ? whole : 0;
+    if (rec->ref_head) {
+        where->segment.serial = rec->ref_serial;
+        where->segment.slot = e->body_slot;
+        where->inline_from = (apr_uint64_t)rec->ref_offset * DEVCACHE_RECORD_UNIT +
+                             rec->ref_head;
+        return;
+    }
+    hit->body = devcache_slice(NULL, 0);
+    where->body.serial = rec->ref_serial;
+    where->body.kind = DEVCACHE_FILE_BODY;
+    where->body.slot = e->body_slot;
 }
 
 static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
@@ -392,55 +168,73 @@ static devcache_hit_t *make_hit(lookup_t *l, const devcache_entry_t *e,
     hit->tags = rec->tags;
     hit->body = rec->body;
     hit->body_len = rec->body_len;
-    hit->in_memory = l->in_memory;
+    hit->room = l->room;
     hit->where = apr_pcalloc(l->p, sizeof(*hit->where));
+    hit->where->root = l->s;
     hit->where->entry = *e;
     hit->where->segment = *segment;
     hit->where->inline_from = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT +
                               rec->head_len;
     if (rec->ref_serial) {
-        hit->body = devcache_slice(NULL, 0);
-        hit->where->body.serial = rec->ref_serial;
-        hit->where->body.kind = DEVCACHE_FILE_BODY;
-        hit->where->body.slot = e->body_slot;
-        hit->where->body_salt = rec->body_sum;
+        refer(hit, e, rec);
     }
+    hit->where->body_sum = rec->body_sum;
     return hit;
+}
+
+/* On error @a file is the one that is to blame. */
+static __attribute__((noinline)) apr_status_t read_from_disk(lookup_t *l,
+                                                             const devcache_entry_t *e,
+                                                             devcache_file_t *file,
+                                                             devcache_record_t *rec)
+{
+    devcache_root_t *s = l->s;
+    apr_uint64_t offset = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT;
+    void *base_room = NULL;
+    int keep = s->hot != NULL;
+    apr_status_t rv = devcache_segment_read(s, file, offset, e->length, rec, l->p);
+
+    if (rv == APR_SUCCESS && rec->ref_head) {
+        rv = devcache_twin_body(s, rec, e->body_slot, &base_room, l->p);
+        keep = base_room != NULL;
+        if (rv != APR_SUCCESS) {
+            file->serial = rec->ref_serial;
+            file->slot = e->body_slot;
+        }
+    }
+    if (rv == APR_SUCCESS && keep) {
+        devcache_hot_offer(s->hot, file->serial, offset, rec, base_room);
+    }
+    return rv;
 }
 
 /* From memory, or from disk, where a long body is left to the kernel to send. */
 static apr_status_t read_record(lookup_t *l, const devcache_entry_t *e,
-                                const devcache_file_t *file, devcache_record_t *rec)
+                                devcache_file_t *file, devcache_record_t *rec)
 {
-    devcache_store_t *s = l->s;
+    devcache_root_t *s = l->s;
     apr_uint64_t offset = (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT;
-    apr_status_t rv;
 
-    l->in_memory = 0;
-    if (e->length > READ_MAX) {
+    l->room = NULL;
+    if (e->length > DEVCACHE_RECORD_WHOLE) {
         return devcache_segment_read_head(s, file, offset, e->length, rec, l->p);
     }
-    if (s->hot && devcache_hot_find(s->hot, file->serial, offset, rec, l->p)) {
-        l->in_memory = 1;
+    if (s->hot && devcache_hot_find(s->hot, file->serial, offset, rec, &l->room, l->p)) {
         return APR_SUCCESS;
     }
-    rv = devcache_segment_read(s, file, offset, e->length, rec, l->p);
-    if (rv == APR_SUCCESS && s->hot) {
-        devcache_hot_offer(s->hot, file->serial, offset, rec);
-    }
-    return rv;
+    return read_from_disk(l, e, file, rec);
 }
 
 /* One candidate: read and verify. APR_NOTFOUND: it is not, or not any more, there. */
 static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
                               devcache_hit_t **phit)
 {
-    devcache_store_t *s = l->s;
+    devcache_root_t *s = l->s;
     devcache_file_t file = {0, DEVCACHE_FILE_SEGMENT, e->slot};
     devcache_record_t rec;
     apr_status_t rv;
 
-    file.serial = whole_serial(s, e->slot, e->serial);
+    file.serial = devcache_shared_serial(&s->sh, e->slot, e->serial);
     if (file.serial == 0) {
         return APR_NOTFOUND;
     }
@@ -449,8 +243,8 @@ static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
         rv = APR_EGENERAL;
     }
     if (rv == APR_SUCCESS && rec.ref_serial &&
-        whole_serial(s, e->body_slot, e->body_serial) != rec.ref_serial) {
-        forget(s, e);
+        devcache_shared_serial(&s->sh, e->body_slot, e->body_serial) != rec.ref_serial) {
+        devcache_evict_forget(s, e);
         return APR_NOTFOUND;
     }
     if (rv == APR_SUCCESS) {
@@ -458,8 +252,10 @@ static apr_status_t try_entry(lookup_t *l, const devcache_entry_t *e,
         return APR_SUCCESS;
     }
     if (rv == APR_EGENERAL || rv == APR_EOF || rv == APR_NOTFOUND) {
-        if (whole_serial(s, e->slot, e->serial) == file.serial) {
-            forget_damaged(s, e, &file);
+        if (devcache_shared_alive(&s->sh, e->slot, e->serial) &&
+            (e->body_slot == DEVCACHE_NO_SLOT ||
+             devcache_shared_alive(&s->sh, e->body_slot, e->body_serial))) {
+            devcache_evict_damaged(s, e, &file);
         }
         return APR_NOTFOUND;
     }
@@ -482,16 +278,33 @@ static unsigned best_of(lookup_t *l, const devcache_match_t *found, unsigned n)
     return best;
 }
 
-static apr_status_t look_up(devcache_store_t *s, devcache_slice_t key,
+/* The entries of a key; those that do not fit have no place. */
+static unsigned find_fitting(lookup_t *l, apr_uint64_t key_hash, devcache_match_t *found)
+{
+    unsigned n = devcache_index_find(&l->s->sh, key_hash, found), i;
+
+    for (i = 0; i < n; i++) {
+        if (!fits(l, &found[i].entry)) {
+            found[i].at = NULL;
+        }
+    }
+    return n;
+}
+
+static apr_status_t look_up(devcache_store_t *st, devcache_slice_t key,
                             devcache_variant_fn *variant, void *baton,
                             devcache_hit_t **phit, int is_use, apr_pool_t *p)
 {
+    devcache_root_t *s = devcache_store_root(st);
     devcache_match_t found[DEVCACHE_MATCHES];
     apr_status_t rv = APR_NOTFOUND;
     lookup_t l;
     unsigned i, n;
 
     *phit = NULL;
+    if (!s) {
+        return APR_NOTFOUND;
+    }
     l.s = s;
     l.key = key;
     l.variant = variant;
@@ -499,12 +312,7 @@ static apr_status_t look_up(devcache_store_t *s, devcache_slice_t key,
     l.p = p;
     l.n_offers = 0;
     devcache_segment_tidy(s);
-    n = devcache_index_find(&s->sh, devcache_index_key_hash(&s->sh, key), found);
-    for (i = 0; i < n; i++) {
-        if (!fits(&l, &found[i].entry)) {
-            found[i].at = NULL; /* not a candidate */
-        }
-    }
+    n = find_fitting(&l, devcache_index_key_hash(&s->sh, key), found);
     while ((i = best_of(&l, found, n)) < n) {
         apr_status_t one = try_entry(&l, &found[i].entry, phit);
 
@@ -520,136 +328,149 @@ static apr_status_t look_up(devcache_store_t *s, devcache_slice_t key,
     return rv;
 }
 
-apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
+apr_status_t devcache_store_lookup(devcache_store_t *st, devcache_slice_t key,
                                    devcache_variant_fn *variant, void *baton,
                                    devcache_hit_t **phit, apr_pool_t *p)
 {
-    return look_up(s, key, variant, baton, phit, 1, p);
+    return look_up(st, key, variant, baton, phit, 1, p);
 }
 
-apr_status_t devcache_store_peek(devcache_store_t *s, devcache_slice_t key,
+void *devcache_store_hold(const devcache_hit_t *hit)
+{
+    return devcache_hot_hold(hit->room);
+}
+
+void devcache_store_let_go(void *held)
+{
+    devcache_hot_let_go(held);
+}
+
+apr_status_t devcache_store_peek(devcache_store_t *st, devcache_slice_t key,
                                  devcache_variant_fn *variant, void *baton,
                                  devcache_hit_t **phit, apr_pool_t *p)
 {
-    return look_up(s, key, variant, baton, phit, 0, p);
+    return look_up(st, key, variant, baton, phit, 0, p);
 }
 
-/* ---- large bodies --------------------------------------------------------- */
+/* ---- showing what there is ------------------------------------------------ */
 
-static apr_status_t close_body(void *file)
+static int by_age(const void *a, const void *b)
 {
-    return apr_file_close(file);
+    const devcache_match_t *x = a, *y = b;
+
+    return (x->entry.stored_at < y->entry.stored_at) -
+           (x->entry.stored_at > y->entry.stored_at);
 }
 
-static int is_whole_body(const devcache_hit_t *hit, const devcache_file_header_t *header,
-                         apr_uint64_t len)
+/* 1: it is a variant of this key, and was shown. */
+static int show_entry(devcache_root_t *s, const devcache_entry_t *e, devcache_slice_t key,
+                      devcache_variant_seen_fn *seen, void *baton, apr_pool_t *p)
 {
-    const struct devcache_location_t *where = hit->where;
+    devcache_file_t file = {devcache_shared_serial(&s->sh, e->slot, e->serial),
+                            DEVCACHE_FILE_SEGMENT, e->slot};
+    devcache_record_t rec;
 
-    if (where->body.serial == 0) {
-        return len >= where->inline_from + hit->body_len;
+    if (!file.serial ||
+        devcache_segment_read_head(s, &file,
+                                   (apr_uint64_t)e->offset * DEVCACHE_RECORD_UNIT,
+                                   e->length, &rec, p) != APR_SUCCESS ||
+        !devcache_slice_eq(rec.key, key)) {
+        return 0;
     }
-    return header->salt == where->body_salt && header->len == hit->body_len &&
-           len >= DEVCACHE_FILE_HEADER + hit->body_len;
+    seen(baton, apr_pstrmemdup(p, rec.spec.data, rec.spec.len), rec.variant);
+    return 1;
 }
 
-/* A file of the caller's own for @a fd, closed with the pool, or now on error. */
-static apr_status_t as_file(int fd, apr_file_t **pfile, apr_pool_t *p)
+void devcache_store_show_variants(devcache_store_t *st, devcache_slice_t key,
+                                  devcache_variant_seen_fn *seen, void *baton,
+                                  unsigned max, apr_pool_t *p)
 {
-    apr_status_t rv = apr_os_file_put(pfile, &fd,
-                                      APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, p);
+    devcache_root_t *s = devcache_store_root(st);
+    devcache_match_t found[DEVCACHE_MATCHES];
+    unsigned n, i, shown = 0;
 
-    if (rv != APR_SUCCESS) {
-        close(fd);
-        return rv;
+    if (!s) {
+        return;
     }
-    apr_pool_cleanup_register(p, *pfile, close_body, apr_pool_cleanup_null);
-    return APR_SUCCESS;
+    devcache_segment_tidy(s);
+    n = devcache_index_find(&s->sh, devcache_index_key_hash(&s->sh, key), found);
+    qsort(found, n, sizeof *found, by_age);
+    for (i = 0; i < n && shown < max; i++) {
+        shown += (unsigned)show_entry(s, &found[i].entry, key, seen, baton, p);
+    }
 }
 
-apr_status_t devcache_store_open_shared(devcache_store_t *s, const apr_uint64_t where[2],
-                                        apr_file_t **pfile, apr_off_t *poffset,
-                                        apr_pool_t *p)
-{
-    devcache_file_t file = {where[1], DEVCACHE_FILE_BODY, (apr_uint16_t)where[0]};
-    devcache_file_header_t header;
-    apr_uint64_t len;
-    int fd;
-    apr_status_t rv = devcache_segment_open(s, &file, &fd, &header, &len);
+/* ---- ending what fits ----------------------------------------------------- */
 
-    *poffset = DEVCACHE_FILE_HEADER;
-    return rv == APR_SUCCESS ? as_file(fd, pfile, p) : rv;
-}
+#define CHASES 16 /* times that entries are looked for again, as eviction moves them */
 
-apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t *hit,
-                                      apr_file_t **pfile, apr_off_t *poffset,
-                                      apr_pool_t *p)
+static apr_status_t end_entry(devcache_root_t *s, const devcache_entry_t *e,
+                              apr_time_t expire)
 {
-    const struct devcache_location_t *where = hit->where;
-    const devcache_file_t *file = where->body.serial ? &where->body : &where->segment;
-    devcache_file_header_t header = {0};
-    apr_uint64_t len = 0;
+    devcache_drops_t drops;
     apr_status_t rv;
-    int fd;
 
-    *pfile = NULL;
-    rv = devcache_segment_open(s, file, &fd, &header, &len);
-    if (rv == APR_SUCCESS && !is_whole_body(hit, &header, len)) {
-        close(fd);
-        rv = APR_EGENERAL;
+    if (expire) {
+        return devcache_index_expire(&s->sh, e, expire);
     }
-    if (rv == APR_EGENERAL) {
-        forget_damaged(s, &where->entry, file);
-        return APR_NOTFOUND;
+    rv = devcache_index_forget(&s->sh, e, &drops);
+    if (rv == APR_SUCCESS) {
+        devcache_evict_drop(s, &drops);
     }
-    if (rv != APR_SUCCESS) {
-        devcache_shared_count(&s->sh, DEVCACHE_N_ERRORS, rv != APR_NOTFOUND);
-        return rv;
+    return rv;
+}
+
+apr_status_t devcache_store_end(devcache_store_t *st, devcache_slice_t key,
+                                devcache_variant_fn *variant, void *baton,
+                                apr_time_t expire, unsigned *pcount, apr_pool_t *p)
+{
+    devcache_root_t *s = devcache_store_root(st);
+    lookup_t l = {s, key, variant, baton, p};
+    devcache_match_t found[DEVCACHE_MATCHES];
+    unsigned count = 0, left = 1, chases, i;
+    apr_uint64_t key_hash;
+    apr_status_t rv;
+
+    if (pcount) {
+        *pcount = 0;
     }
-    if ((rv = as_file(fd, pfile, p)) != APR_SUCCESS) {
-        return rv;
+    if (!s) {
+        return ENODEV;
     }
-    *poffset = (apr_off_t)(where->body.serial ? DEVCACHE_FILE_HEADER
-                                              : where->inline_from);
-    return APR_SUCCESS;
+    key_hash = devcache_index_key_hash(&s->sh, key);
+    rv = expire ? APR_SUCCESS : devcache_index_supersede(&s->sh, key_hash);
+    for (chases = 0; rv == APR_SUCCESS && left && chases < CHASES; chases++) {
+        unsigned n = find_fitting(&l, key_hash, found);
+
+        for (i = left = 0; rv == APR_SUCCESS && i < n; i++) {
+            if (found[i].at) {
+                rv = end_entry(s, &found[i].entry, expire);
+                left += rv == APR_NOTFOUND;
+                count += rv == APR_SUCCESS;
+                rv = rv == APR_NOTFOUND ? APR_SUCCESS : rv;
+            }
+        }
+    }
+    if (!expire) {
+        devcache_shared_count(&s->sh, DEVCACHE_N_REMOVED, count);
+    }
+    if (pcount) {
+        *pcount = count;
+    }
+    return rv;
 }
 
 /* ---- statistics ----------------------------------------------------------- */
 
-void devcache_store_stats_of(const devcache_shared_t *sh, devcache_store_stats_t *out)
+void devcache_store_stats(devcache_store_t *st, devcache_store_stats_t *out)
 {
-    const devcache_shared_head_t *h = sh->head;
-    apr_uint64_t n[DEVCACHE_N_COUNTERS];
-    int i;
+    devcache_root_t *s = devcache_store_root(st);
 
-    for (i = 0; i < DEVCACHE_N_COUNTERS; i++) {
-        n[i] = __atomic_load_n(&h->counters[i], __ATOMIC_RELAXED);
-    }
     memset(out, 0, sizeof(*out));
-    out->bytes = __atomic_load_n(&h->used, __ATOMIC_RELAXED);
-    out->segments = __atomic_load_n(&h->files, __ATOMIC_RELAXED);
-    out->size = sh->g.size;
-    out->objects = devcache_index_objects(sh);
-    out->max_objects = (apr_uint64_t)sh->g.stripes * sh->g.entries;
-    out->max_files = sh->g.slots;
-    out->specs = devcache_spec_count(sh, &out->spec_bytes);
-    out->max_specs = DEVCACHE_SPECS;
-    out->max_spec_bytes = DEVCACHE_SPEC_TEXT;
-    out->published = n[DEVCACHE_N_PUBLISHED];
-    out->refreshed = n[DEVCACHE_N_REFRESHED];
-    out->removed = n[DEVCACHE_N_REMOVED];
-    out->evicted = n[DEVCACHE_N_EVICTED];
-    out->requeued = n[DEVCACHE_N_REQUEUED];
-    out->damaged = n[DEVCACHE_N_DAMAGED];
-    out->errors = n[DEVCACHE_N_ERRORS];
-    out->no_room = n[DEVCACHE_N_NO_ROOM];
-    out->superseded = n[DEVCACHE_N_SUPERSEDED];
-    out->rebuild_done = __atomic_load_n(&h->rebuild_done, __ATOMIC_RELAXED);
-    out->rebuild_total = __atomic_load_n(&h->rebuild_total, __ATOMIC_RELAXED);
-}
-
-void devcache_store_stats(devcache_store_t *s, devcache_store_stats_t *out)
-{
+    if (!s) {
+        out->size = st->conf.size;
+        return;
+    }
     devcache_store_stats_of(&s->sh, out);
     devcache_slot_totals(&s->sh, &out->bytes, &out->segments);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file devcache_store.h
  * Stored objects: records in append-only segments, published in a shared index.
@@ -19,7 +20,7 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 #include <apr_file_io.h>
-#include "devcache_bytes.h"
+#include "base/bytes.h"
 
 typedef struct devcache_store_t devcache_store_t;
 
@@ -32,6 +33,7 @@ typedef struct devcache_described_t {
     devcache_slice_t spec;
     devcache_slice_t variant;
     devcache_slice_t tags;
+    devcache_slice_t meta;
 } devcache_described_t;
 
 typedef struct devcache_store_conf_t {
@@ -42,6 +44,8 @@ typedef struct devcache_store_conf_t {
     apr_uint64_t min_free;      /* leave this much free on the file system, bytes */
     apr_uint32_t uid;           /* who the children run as; the root must be theirs, */
     apr_uint32_t gid;           /* and files made by root are given to them */
+    const char *volumes;        /* a file outside of all roots, in which is remembered on
+                                 * which volume each lies: store/volume.h; NULL: none */
     devcache_store_log_fn *log; /* NULL: silent */
     /* What devcache_store_purge() is given: compile it, NULL on failure; is an object
      * what it is about? NULL: nothing can be purged by it, and what was goes whole. */
@@ -50,35 +54,56 @@ typedef struct devcache_store_conf_t {
 } devcache_store_conf_t;
 
 /**
- * Would devcache_store_open() take these sizes and this directory? Nothing is made there.
- * @param perror  as there
- * @return APR_SUCCESS; errno if the directory cannot be opened; APR_EINVAL
+ * Would devcache_store_open() take these sizes, and could it use this directory? Nothing
+ * is made there.
+ * @param perror  one sentence
+ * @return APR_SUCCESS; APR_EINVAL: the sizes cannot be; any other: the directory cannot be
+ *         used as it is now
  */
 apr_status_t devcache_store_check(const devcache_store_conf_t *conf, const char **perror,
                                   apr_pool_t *p);
 
 /**
- * Open (create, attach to, or repair) the store below conf->root. Called in the parent
- * before it forks; the mapping is inherited by its children.
+ * Open the store below conf->root. Called in the parent before it forks; what it attaches
+ * to is inherited by its children.
  * The directory must exist, belong to conf->uid, not be writable by others and not be
  * a symbolic link. The first server on a root holds it alone while it repairs the index
  * (locks anew, chains relinked, leftovers of killed fills removed); later ones attach to
- * the same index if it has the same geometry, and are refused otherwise.
- * A missing, damaged or differently sized index is made anew, and is rebuilt from the
- * segments by devcache_store_child_init()'s thread while the store already works.
- * @param perror  set to one sentence for the administrator when not APR_SUCCESS: what is
- *                wrong with which path and what to do
+ * the same index if it has the same geometry, and cannot use it otherwise.
+ * A missing or damaged index is made anew, and what was stored is deleted; one of another
+ * size is replaced by one that has what fits.
+ * Where the directory cannot be used now, the store is opened all the same: it is away,
+ * finds nothing and stores nothing, until devcache_store_tend() or a child's thread has
+ * been able to attach to it. The log is told.
+ * @param perror  set to one sentence for the administrator if the store is away or is not
+ *                opened: what is wrong with which path and what to do
  * @param p       the store lives as long as this pool
+ * @return APR_EINVAL if the sizes cannot be: it is not opened
  */
 apr_status_t devcache_store_open(devcache_store_t **pstore,
                                  const devcache_store_conf_t *conf, const char **perror,
                                  apr_pool_t *p);
 
 /**
+ * In the parent, now and then: look whether what is attached still is what lies below
+ * conf->root, let go of it if not, and attach to what does. Children have a thread that
+ * does it. May take as long as the disk does.
+ */
+void devcache_store_tend(devcache_store_t *s);
+
+/** 0: the store is away, and every call would be in vain. */
+int devcache_store_usable(const devcache_store_t *s);
+
+/** NULL, or one sentence in @a p: why the store is away, in this process, now. */
+const char *devcache_store_trouble(devcache_store_t *s, apr_pool_t *p);
+
+/**
  * Once per child process, after fork, before any other call there: the child's own
- * descriptors; removes what killed children left; and, if a rebuild of the index is due
- * and nobody does it, starts a thread that does (ended and joined when @a pchild dies).
+ * descriptors; removes what killed children left; starts the thread that tends the store
+ * (ended when @a pchild dies).
  * @param memory  bytes in this process for records that are looked up often; 0: none
+ * @return the thread could not be started: the store works, but does not come back if it
+ *         goes away
  */
 apr_status_t devcache_store_child_init(devcache_store_t *s, apr_size_t memory,
                                        apr_pool_t *pchild);
@@ -92,6 +117,8 @@ typedef devcache_slice_t devcache_variant_fn(void *baton, const char *spec,
                                              apr_pool_t *p);
 
 /** What was found. Everything is in the pool of the lookup and is never changed. */
+#define DEVCACHE_STORE_ROOM 512
+
 typedef struct devcache_hit_t {
     apr_time_t requested_at; /* as given at publication */
     apr_time_t stored_at;
@@ -102,7 +129,9 @@ typedef struct devcache_hit_t {
     devcache_slice_t tags; /* as given at publication */
     devcache_slice_t body; /* a small body, checksum verified; data NULL if large */
     apr_uint64_t body_len; /* bytes, small or large */
-    int in_memory;         /* no file was read for it */
+    void *room;            /* NULL: a file was read for it. Else it was found in this
+                            * process's memory, and here are DEVCACHE_STORE_ROOM bytes that
+                            * stay with it: zero at first, shared by all who find it */
     struct devcache_location_t
         *where; /* the store's own: where it lies, for refresh, drop */
 } devcache_hit_t;
@@ -123,16 +152,39 @@ apr_status_t devcache_store_lookup(devcache_store_t *s, devcache_slice_t key,
                                    devcache_variant_fn *variant, void *baton,
                                    devcache_hit_t **phit, apr_pool_t *p);
 
+/**
+ * Hold the bytes of a hit that was found in memory (room is set) for longer than its pool.
+ * @return an address at or before all its slices, for devcache_store_let_go()
+ */
+void *devcache_store_hold(const devcache_hit_t *hit);
+
+/** Give them back, in any thread. */
+void devcache_store_let_go(void *held);
+
 /** As devcache_store_lookup(), but it does not count as a use of what is found. */
 apr_status_t devcache_store_peek(devcache_store_t *s, devcache_slice_t key,
                                  devcache_variant_fn *variant, void *baton,
                                  devcache_hit_t **phit, apr_pool_t *p);
 
+/** A stored variant of a key. The bytes are good during the call. */
+typedef void devcache_variant_seen_fn(void *baton, const char *spec,
+                                      devcache_slice_t variant);
+
 /**
- * A large body as a file of the caller's own (own descriptor and position, closed with
- * @a p); bytes *poffset .. *poffset + hit->body_len belong to the body. The file's size
- * and header are checked here, its bytes are not read. It can be cut short behind our
- * back at any time: do not map it. APR_NOTFOUND if it has gone.
+ * For explanations: show the variants that a key has, the newest first, @a max at most.
+ * Each is read from disk. It does not count as a use.
+ */
+void devcache_store_show_variants(devcache_store_t *s, devcache_slice_t key,
+                                  devcache_variant_seen_fn *seen, void *baton,
+                                  unsigned max, apr_pool_t *p);
+
+/**
+ * The body of a hit that has none in memory, because it is long, as a file of the caller's
+ * own (own descriptor and position, closed with @a p); bytes *poffset .. *poffset +
+ * hit->body_len belong to the body. All of it is verified before this returns, unless this
+ * process has done so within the last minute and nobody has written to it since. It can be cut short behind our back at any
+ * time: do not map it.
+ * @return APR_NOTFOUND if it has gone, or is damaged and forgotten
  */
 apr_status_t devcache_store_open_body(devcache_store_t *s, const devcache_hit_t *hit,
                                       apr_file_t **pfile, apr_off_t *poffset,
@@ -152,7 +204,8 @@ devcache_fill_t *devcache_store_fill_begin(devcache_store_t *s, devcache_slice_t
  * Add body bytes (copied). Small bodies stay in memory; beyond the store's limit they go
  * to a file of their own. @a expect is the whole length if known, else -1: a known large
  * one goes to its file at once, one of over a quarter of the bound is refused at once.
- * Any error ends the fill: further writes and the publication fail too.
+ * Any error ends the fill: further writes and the publication fail too. What was written
+ * before can be read until the fill is aborted.
  */
 apr_status_t devcache_store_fill_write(devcache_fill_t *f, const char *data,
                                        apr_size_t len, apr_int64_t expect);
@@ -169,7 +222,11 @@ apr_uint64_t devcache_store_fill_ticket(const devcache_fill_t *f);
  */
 apr_status_t devcache_store_fill_share(devcache_fill_t *f, apr_uint64_t where[2]);
 
-/** Open what a fill shares, as devcache_store_open_body(). APR_NOTFOUND: it has ended. */
+/**
+ * Open what a fill shares, as a file of the caller's own (own descriptor and position,
+ * closed with @a p), whose body begins at *poffset. It may be cut short behind our back: do
+ * not map it. APR_NOTFOUND: the fill has ended, or is not to be stored any more.
+ */
 apr_status_t devcache_store_open_shared(devcache_store_t *s, const apr_uint64_t where[2],
                                         apr_file_t **pfile, apr_off_t *poffset,
                                         apr_pool_t *p);
@@ -183,6 +240,22 @@ apr_status_t devcache_store_fill_read(devcache_fill_t *f, apr_uint64_t offset, c
 
 /** Is all that was written in memory (and maybe in a shared file as well)? */
 int devcache_store_fill_in_memory(const devcache_fill_t *f);
+
+/**
+ * It will not be published, but those who read it already are to get the rest: its bytes
+ * go on to be written to its file, and count for nothing. Also where a write has failed
+ * with APR_ENOSPC as the store has no room for it: that can be repeated then.
+ * @return an error if it has no file of its own
+ */
+apr_status_t devcache_store_fill_detach(devcache_fill_t *f);
+
+/**
+ * The fill's file for the caller, closed with @a p and good after the fill has ended; the
+ * body begins at *pbase. Also of a fill that has failed, until it is aborted.
+ * @return APR_NOTFOUND if it has none
+ */
+apr_status_t devcache_store_fill_open(const devcache_fill_t *f, apr_file_t **pfile,
+                                      apr_off_t *pbase, apr_pool_t *p);
 
 /**
  * As fill_read without copying, of what is in memory: NULL if it is not. It stays where
@@ -224,28 +297,48 @@ apr_status_t devcache_store_refresh(devcache_fill_t *f, const devcache_hit_t *hi
 
 /**
  * Remove every variant of @a key, now and for every fill that has begun before now.
- * A tombstone keeps them away from a later rebuild.
  * @param pcount  how many were removed; may be NULL
- * @return APR_TIMEUP if not all were removed, as the index could not be locked; any other
- *         error means that they are removed but the tombstone could not be written
+ * @return APR_TIMEUP if not all were removed, as the index could not be locked
  */
 apr_status_t devcache_store_remove(devcache_store_t *s, devcache_slice_t key,
-                                   apr_time_t now, unsigned *pcount);
+                                   unsigned *pcount);
+
+/**
+ * Remove every variant of the fill's key, as devcache_store_remove() does, but for this fill:
+ * what it brings takes their place.
+ */
+apr_status_t devcache_store_fill_clear(devcache_fill_t *f, unsigned *pcount);
+
+/**
+ * End what a request would be given: every variant of @a key that fits, and no other.
+ * @param expire  0: they are removed, and what was being fetched for the key is not
+ *                published; else their freshness ends at this instant, and they stay
+ * @param pcount  how many; may be NULL
+ * @return APR_TIMEUP if that could not be done in full, as the index could not be locked
+ */
+apr_status_t devcache_store_end(devcache_store_t *s, devcache_slice_t key,
+                                devcache_variant_fn *variant, void *baton,
+                                apr_time_t expire, unsigned *pcount, apr_pool_t *p);
+
+/** An object that went, or is stale now. What it says is good during the call. */
+typedef void devcache_gone_fn(void *baton, const devcache_described_t *object);
 
 typedef struct devcache_purge_t {
     devcache_slice_t key;  /* of this key only; data NULL: of all keys */
     devcache_slice_t what; /* for conf.ban_open */
     apr_time_t now;
-    int soft; /* end its freshness now rather than remove it */
+    int soft;               /* end its freshness now rather than remove it */
+    devcache_gone_fn *gone; /* called for each; NULL: not */
+    void *baton;
 } devcache_purge_t;
 
 /**
  * Purge what purge->what is about, now and for every fill that has begun before now:
- * those are not published if it is about them. A record of it holds for a later rebuild.
+ * those are not published if it is about them.
  * Reads the head of every record there is, or of the key's; when it returns all is done.
  * @param pcount  how many objects went or expired
  * @return APR_EINVAL if conf.ban_open cannot read it; any other error means that it was
- *         not carried out in full, or not written down: it should be repeated
+ *         not carried out in full: it should be repeated
  */
 apr_status_t devcache_store_purge(devcache_store_t *s, const devcache_purge_t *purge,
                                   apr_uint64_t *pcount);
@@ -260,11 +353,10 @@ typedef struct devcache_store_stats_t {
     apr_uint64_t specs, max_specs; /* for the life of the index */
     apr_uint64_t spec_bytes, max_spec_bytes;
     apr_uint64_t published, refreshed, removed, evicted, requeued;
-    apr_uint64_t damaged;                     /* records that failed verification */
-    apr_uint64_t errors;                      /* I/O errors */
-    apr_uint64_t no_room;                     /* fills given up for want of room */
-    apr_uint64_t superseded;                  /* fills given up because of a removal */
-    apr_uint64_t rebuild_done, rebuild_total; /* segments; equal when none is under way */
+    apr_uint64_t damaged;    /* records that failed verification */
+    apr_uint64_t errors;     /* I/O errors */
+    apr_uint64_t no_room;    /* fills given up for want of room */
+    apr_uint64_t superseded; /* fills given up because of a removal */
 } devcache_store_stats_t;
 
 /** A consistent enough snapshot; counters only grow during the life of the index. */

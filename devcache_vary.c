@@ -1,9 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "devcache_vary.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "devcache_field.h"
+#include "http/cookies.h"
+#include "http/coding.h"
+#include "http/field.h"
+#include "http/weights.h"
 
 /*
  * Three texts tell stored responses apart.
@@ -67,6 +71,21 @@ devcache_slice_t devcache_vary_key(const char *scheme, const char *host, unsigne
     return devcache_slice(w.buf, w.len);
 }
 
+#define PIECE 16 /* bytes: whose piece, and where it begins */
+
+devcache_slice_t devcache_vary_key_piece(devcache_slice_t key, apr_uint64_t id,
+                                         apr_int64_t first, apr_pool_t *p)
+{
+    devcache_writer_t w = {NULL, 0};
+
+    w.buf = apr_palloc(p, key.len + LENGTH + PIECE);
+    devcache_put_bytes(&w, key.data, key.len);
+    devcache_put_uint(&w, PIECE, LENGTH);
+    devcache_put_uint(&w, id, 8);
+    devcache_put_uint(&w, (apr_uint64_t)first, 8);
+    return devcache_slice(w.buf, w.len);
+}
+
 #define URL_MAX 1024 /* characters shown of a URL */
 
 /* Append as much of s as fits, with %XX for what is not printable or might end a quoted
@@ -107,6 +126,14 @@ int devcache_vary_key_parts(devcache_slice_t key, devcache_vary_parts_t *parts)
     parts->port = (unsigned)devcache_get_uint(&r, 4);
     parts->path = devcache_get_slice(&r);
     parts->query = devcache_get_slice(&r);
+    parts->first = -1;
+    if (r.pos != r.end) {
+        if (devcache_get_uint(&r, LENGTH) != PIECE) {
+            return 0;
+        }
+        devcache_get_uint(&r, 8);
+        parts->first = (apr_int64_t)devcache_get_uint(&r, 8);
+    }
     return !r.bad && r.pos == r.end;
 }
 
@@ -134,29 +161,28 @@ const char *devcache_vary_key_url(devcache_slice_t key, apr_pool_t *p)
         out = show(out, end, devcache_slice_str("?"));
         out = show(out, end, k.query);
     }
+    if (k.first >= 0) {
+        out = show(out, end,
+                   devcache_slice_str(apr_psprintf(p, "#%" APR_INT64_T_FMT, k.first)));
+    }
     return apr_pstrmemdup(p, text, (apr_size_t)(out - text));
 }
 
 /* --- spec --------------------------------------------------------------------------- */
 
 /* Does a member of Vary mean the device class? Then all that it stands for is in the
- * class, and one copy per class is enough. */
+ * class, and one copy per class is enough. Of the hints that is Sec-CH-UA-Mobile alone:
+ * the platform and the form factors help to tell the class, but pages are made for macOS
+ * or for a watch, and those that contradict the class are not stored. */
 static int means_device(const devcache_vary_conf_t *conf, const char *name)
 {
-    int i;
-
     if (conf->device_header && strcasecmp(name, conf->device_header) == 0) {
         return 1;
     }
     if (!conf->user_agent_exact && strcasecmp(name, "User-Agent") == 0) {
         return 1;
     }
-    for (i = 0; conf->client_hints && i < N_HINTS; i++) {
-        if (strcasecmp(name, hints[i]) == 0) {
-            return 1;
-        }
-    }
-    return 0;
+    return conf->client_hints && strcasecmp(name, "Sec-CH-UA-Mobile") == 0;
 }
 
 typedef struct {
@@ -208,6 +234,84 @@ static devcache_reason_e add_member(const devcache_vary_conf_t *conf, spec_t *sp
     return add_name(spec, name) ? DEVCACHE_REASON_NONE : DEVCACHE_REASON_VARY_LIMIT;
 }
 
+/* --- codings ---------------------------------------------------------------------- */
+
+#define CODING "@coding" /* and a digit, "=", and the coding's name */
+
+static int place_in(const spec_t *spec, const char *name)
+{
+    int i;
+
+    for (i = 0; i < spec->count && strcmp(spec->names[i], name); i++) {
+    }
+    return i;
+}
+
+static void drop_name(spec_t *spec, const char *name)
+{
+    int i = place_in(spec, name);
+
+    if (i < spec->count) {
+        spec->bytes -= strlen(name) + 1;
+        spec->count--;
+        memmove(&spec->names[i], &spec->names[i + 1],
+                (apr_size_t)(spec->count - i) * sizeof(*spec->names));
+    }
+}
+
+/* In DevCacheEncodings, from 1; 0: not there, but made with a dictionary; -1: not there. */
+static int place_of(const devcache_vary_conf_t *conf, devcache_slice_t coding)
+{
+    int i;
+
+    for (i = 0; conf->encodings && i < conf->encodings->nelts; i++) {
+        if (devcache_field_is(coding, APR_ARRAY_IDX(conf->encodings, i, const char *))) {
+            return i + 1;
+        }
+    }
+    return conf->encodings && devcache_coding_needs_dictionary(coding) ? 0 : -1;
+}
+
+/* What Accept-Encoding means for this response: a body in a coding is for all who accept
+ * that; one without, though others were accepted, is for all who take it so. One without
+ * that was asked for like this is for those who ask likewise: others may get a coding. */
+static devcache_reason_e add_coding(const devcache_vary_conf_t *conf, spec_t *spec,
+                                    const apr_table_t *request,
+                                    const apr_table_t *response, apr_pool_t *p)
+{
+    static const char field[] = "accept-encoding";
+    const char *coded = devcache_field_combined(response, "Content-Encoding", p);
+    devcache_slice_t coding = devcache_field_trim(devcache_slice_str(coded ? coded : ""));
+    int place = 9, is_coded = coding.len && !devcache_field_is(coding, "identity");
+    const char *sent = is_coded ||
+                               (conf->encodings && place_in(spec, field) < spec->count)
+                           ? devcache_coding_sent(conf->encodings, request, p)
+                           : NULL;
+    if (!is_coded) {
+        if (!sent || !*sent) {
+            return DEVCACHE_REASON_NONE;
+        }
+        coding = devcache_slice_str("identity");
+    } else {
+        coding = devcache_slice_str(devcache_field_lower(coding.data, coding.len, p));
+        coding = devcache_coding_alias(coding);
+        place = place_of(conf, coding);
+        if (devcache_coding_needs_dictionary(coding) &&
+            !add_name(spec, "available-dictionary")) {
+            return DEVCACHE_REASON_VARY_LIMIT;
+        }
+        if (place < 0 || !devcache_coding_accepted(sent, coding)) {
+            return add_name(spec, field) ? DEVCACHE_REASON_NONE /* who asks likewise */
+                                         : DEVCACHE_REASON_VARY_LIMIT;
+        }
+    }
+    drop_name(spec, field);
+    return add_name(spec, apr_psprintf(p, CODING "%d=%.*s", place, (int)coding.len,
+                                       coding.data))
+               ? DEVCACHE_REASON_NONE
+               : DEVCACHE_REASON_VARY_LIMIT;
+}
+
 static const char *spec_text(const spec_t *spec, apr_pool_t *p)
 {
     char *text = apr_palloc(p, spec->bytes + 1);
@@ -228,10 +332,12 @@ static const char *spec_text(const spec_t *spec, apr_pool_t *p)
 }
 
 devcache_reason_e devcache_vary_spec(const devcache_vary_conf_t *conf,
+                                     const apr_table_t *request,
                                      const apr_table_t *response, const char **pspec,
                                      apr_pool_t *p)
 {
     spec_t spec = {{NULL}};
+    devcache_reason_e reason;
     devcache_slice_t member;
     const char *line;
     int index = 0;
@@ -241,14 +347,15 @@ devcache_reason_e devcache_vary_spec(const devcache_vary_conf_t *conf,
     }
     while ((line = devcache_field_line(response, "Vary", &index)) != NULL) {
         while (devcache_field_next(&line, &member)) {
-            devcache_reason_e reason = add_member(conf, &spec, member, p);
+            reason = add_member(conf, &spec, member, p);
             if (reason != DEVCACHE_REASON_NONE) {
                 return reason;
             }
         }
     }
+    reason = add_coding(conf, &spec, request, response, p);
     *pspec = spec_text(&spec, p);
-    return DEVCACHE_REASON_NONE;
+    return reason;
 }
 
 /* --- values ------------------------------------------------------------------------- */
@@ -285,16 +392,36 @@ static const char *without_space(const char *value, apr_pool_t *p)
     return text;
 }
 
-static const char *normalise(const char *name, const char *value, apr_pool_t *p)
+/* Of a request under "@coding1=br": "br" if it accepts that, else what no response has. */
+static devcache_slice_t coding_value(const devcache_vary_conf_t *conf,
+                                     devcache_slice_t name, const apr_table_t *request,
+                                     apr_pool_t *p)
+{
+    const char *value = devcache_field_combined(request, "Accept-Encoding", p);
+    devcache_slice_t coding = devcache_slice(name.data + sizeof(CODING) + 1,
+                                             name.len - sizeof(CODING) - 1);
+
+    return devcache_coding_accepted(value, coding) ||
+                   (conf->inflates && devcache_field_is(coding, "gzip"))
+               ? coding
+               : devcache_slice_str("-");
+}
+
+static const char *normalise(const devcache_vary_conf_t *conf, const char *name,
+                             const char *value, const apr_table_t *request, apr_pool_t *p)
 {
     if (!value) {
         return NULL;
     }
     if (strcmp(name, "accept-encoding") == 0) {
-        return devcache_vary_accept_encoding(value, p);
+        return devcache_vary_accept_encoding(
+            devcache_coding_sent(conf->encodings, request, p), p);
     }
     if (strcmp(name, "accept-language") == 0) {
         return devcache_vary_accept_language(value, p);
+    }
+    if (strcmp(name, "cookie") == 0) {
+        return devcache_cookies_canonical(value, p);
     }
     return without_space(value, p);
 }
@@ -316,10 +443,13 @@ devcache_slice_t devcache_vary_values(const devcache_vary_conf_t *conf, const ch
         if (len == sizeof(DEVICE) - 1 && !memcmp(name, DEVICE, len)) {
             by_device = 1;
             parts[count] = devcache_slice_str(device);
+        } else if (len > sizeof(CODING) + 1 &&
+                   !memcmp(name, CODING, sizeof(CODING) - 1)) {
+            parts[count] = coding_value(conf, devcache_slice(name, len), request, p);
         } else {
             const char *field = apr_pstrmemdup(p, name, len);
             const char *value = devcache_field_combined(request, field, p);
-            parts[count] = devcache_slice_str(normalise(field, value, p));
+            parts[count] = devcache_slice_str(normalise(conf, field, value, request, p));
         }
         name += len + (name[len] == ' ');
     }
@@ -342,20 +472,20 @@ static const char *text_of(devcache_slice_t s, apr_pool_t *p)
     return s.data ? apr_pstrndup(p, s.data, s.len) : NULL;
 }
 
-/* A target's parts in one line: those that say something, but not the last, which has the
- * values of fields that are in the key and may be secret. */
+/* A target's parts in one line: those that say something and may be shown. */
 static const char *target_text(devcache_slice_t target, apr_pool_t *p)
 {
     devcache_reader_t r = devcache_reader(target);
     const char *text = "";
+    int n;
 
-    while (r.pos < r.end) {
+    for (n = 0; r.pos < r.end; n++) {
         devcache_slice_t part = devcache_get_slice(&r);
 
         if (r.bad) {
             return text_of(target, p);
         }
-        if (part.len && r.pos < r.end) {
+        if (part.len && n < DEVCACHE_VARY_SHOWN) {
             text = apr_pstrcat(p, text, *text ? " " : "", text_of(part, p), NULL);
         }
     }
@@ -392,6 +522,38 @@ int devcache_vary_read(devcache_slice_t values, devcache_vary_said_t *out, apr_p
     return !r.bad && r.pos == r.end;
 }
 
+int devcache_vary_differences(devcache_slice_t a, devcache_slice_t b,
+                              devcache_vary_difference_t *out, int max, apr_pool_t *p)
+{
+    devcache_reader_t left = devcache_reader(a), right = devcache_reader(b);
+    devcache_slice_t spec = devcache_get_slice(&left);
+    const char *name = "@target", *rest;
+    apr_size_t len;
+    int n = 0;
+
+    if (left.bad || !devcache_slice_eq(spec, devcache_get_slice(&right))) {
+        return -1;
+    }
+    rest = apr_pstrmemdup(p, spec.data, spec.len);
+    while (name && n < max) {
+        devcache_slice_t x = devcache_get_slice(&left), y = devcache_get_slice(&right);
+
+        if (left.bad || right.bad) {
+            return -1;
+        }
+        if (!devcache_slice_eq(x, y) || !x.data != !y.data) {
+            out[n].name = strncmp(name, CODING, sizeof(CODING) - 1) ? name
+                                                                    : "accept-encoding";
+            out[n].a = x;
+            out[n++].b = y;
+        }
+        len = strcspn(rest, " ");
+        name = len ? apr_pstrmemdup(p, rest, len) : NULL;
+        rest += len + (rest[len] == ' ');
+    }
+    return n;
+}
+
 devcache_slice_t devcache_vary_device_of(devcache_slice_t spec, devcache_slice_t variant)
 {
     static const devcache_slice_t device = {DEVICE, sizeof(DEVICE) - 1};
@@ -417,154 +579,7 @@ devcache_slice_t devcache_vary_device_of(devcache_slice_t spec, devcache_slice_t
     return found && !r.bad ? value : devcache_slice(NULL, 0);
 }
 
-/* --- weighted lists ------------------------------------------------------------------
- */
-
-#define WEIGHTED_MAX 64  /* members; a longer list is compared as it stands */
-#define WEIGHTED_MORE 10 /* bytes of a member besides its name: ", " and ";q=0.123" */
-
-typedef struct {
-    devcache_slice_t name;
-    int weight; /* thousandths */
-} weighted_t;
-
-/* A token, perhaps with a weight, in lower case; 0 if the member is anything else. */
-static int parse_weighted(devcache_slice_t member, weighted_t *out)
-{
-    devcache_slice_t rest;
-    apr_size_t len = 0;
-
-    while (len < member.len && devcache_field_tchar(member.data[len])) {
-        len++;
-    }
-    if (!len) {
-        return 0;
-    }
-    out->name = devcache_slice(member.data, len);
-    out->weight = 1000;
-    if (len == member.len) {
-        return 1;
-    }
-    rest = devcache_field_trim(devcache_slice(member.data + len, member.len - len));
-    if (!rest.len || rest.data[0] != ';') {
-        return 0;
-    }
-    rest = devcache_field_trim(devcache_slice(rest.data + 1, rest.len - 1));
-    if (rest.len < 2 || rest.data[0] != 'q' || rest.data[1] != '=') {
-        return 0;
-    }
-    out->weight = devcache_field_qvalue(devcache_slice(rest.data + 2, rest.len - 2));
-    return out->weight >= 0;
-}
-
-/* Does a stand before b? */
-static int precedes(const weighted_t *a, const weighted_t *b)
-{
-    apr_size_t len = a->name.len < b->name.len ? a->name.len : b->name.len;
-    int order;
-
-    if (a->weight != b->weight) {
-        return a->weight > b->weight;
-    }
-    order = memcmp(a->name.data, b->name.data, len);
-    return order ? order < 0 : a->name.len < b->name.len;
-}
-
-/* Put into its place. 1 added or there already; 0 no room, or there with another weight.
- */
-static int add_weighted(weighted_t *list, int *count, weighted_t item)
-{
-    int i;
-
-    for (i = 0; i < *count; i++) {
-        if (devcache_slice_eq(list[i].name, item.name)) {
-            return list[i].weight == item.weight;
-        }
-    }
-    if (*count == WEIGHTED_MAX) {
-        return 0;
-    }
-    for (i = (*count)++; i > 0 && precedes(&item, &list[i - 1]); i--) {
-        list[i] = list[i - 1];
-    }
-    list[i] = item;
-    return 1;
-}
-
-static char *put_weight(char *out, int weight)
-{
-    *out++ = ';';
-    *out++ = 'q';
-    *out++ = '=';
-    *out++ = '0';
-    if (weight) {
-        *out++ = '.';
-        *out++ = (char)('0' + weight / 100);
-        *out++ = (char)('0' + weight / 10 % 10);
-        *out++ = (char)('0' + weight % 10);
-    }
-    return out;
-}
-
-static const char *weighted_text(const weighted_t *list, int count, apr_pool_t *p)
-{
-    apr_size_t bytes = 1;
-    char *text, *out;
-    int i;
-
-    for (i = 0; i < count; i++) {
-        bytes += list[i].name.len + WEIGHTED_MORE;
-    }
-    text = out = apr_palloc(p, bytes);
-    for (i = 0; i < count; i++) {
-        if (i) {
-            *out++ = ',';
-            *out++ = ' ';
-        }
-        memcpy(out, list[i].name.data, list[i].name.len);
-        out += list[i].name.len;
-        if (list[i].weight < 1000) {
-            out = put_weight(out, list[i].weight);
-        }
-    }
-    *out = '\0';
-    return text;
-}
-
-/* Members sorted by weight, then by name: their order has no meaning (RFC 9110 section
- * 12.4.2). What is malformed, contradicts itself or is too long stays as it came, and so
- * can equal no canonical form. */
-static const char *canonical(const char *value,
-                             devcache_slice_t (*alias)(devcache_slice_t), apr_pool_t *p)
-{
-    weighted_t list[WEIGHTED_MAX], item;
-    devcache_slice_t member;
-    const char *cursor;
-    int count = 0;
-
-    if (!value) {
-        return NULL;
-    }
-    cursor = devcache_field_lower(value, strlen(value), p);
-    while (devcache_field_next(&cursor, &member)) {
-        if (!parse_weighted(member, &item)) {
-            return value;
-        }
-        item.name = alias ? alias(item.name) : item.name;
-        if (!add_weighted(list, &count, item)) {
-            return value;
-        }
-    }
-    return weighted_text(list, count, p);
-}
-
-/* RFC 9110 section 8.4.1: old names of the same codings. */
-static devcache_slice_t coding_alias(devcache_slice_t name)
-{
-    return devcache_field_is(name, "x-gzip") || devcache_field_is(name, "x-compress")
-               ? devcache_slice(name.data + 2, name.len - 2)
-               : name;
-}
+/* --- canonical values ------------------------------------------------------------ */
 
 /* What nearly all browsers send, and what it comes to. */
 static const char *const usual_codings[][2] = {
@@ -583,12 +598,12 @@ const char *devcache_vary_accept_encoding(const char *value, apr_pool_t *p)
             return usual_codings[i][1];
         }
     }
-    return canonical(value, coding_alias, p);
+    return devcache_weights_canonical(value, devcache_coding_alias, p);
 }
 
 const char *devcache_vary_accept_language(const char *value, apr_pool_t *p)
 {
-    return canonical(value, NULL, p);
+    return devcache_weights_canonical(value, NULL, p);
 }
 
 /* --- outward ------------------------------------------------------------------------ */
@@ -675,6 +690,12 @@ const char *devcache_vary_outward(const devcache_vary_conf_t *conf,
                 continue;
             }
             show_name(&o, member);
+        }
+    }
+    if ((line = apr_table_get(response, "Content-Encoding"))) {
+        show_name(&o, devcache_slice_str("Accept-Encoding"));
+        if (devcache_coding_needs_dictionary(devcache_slice_str(line))) {
+            show_name(&o, devcache_slice_str("Available-Dictionary"));
         }
     }
     if (by_device) {

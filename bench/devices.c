@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-devices: nanoseconds per User-Agent, over the corpora of a folder (default
  * ../shared/ua, or DEVCACHE_SHARED/ua, or the first argument).
  *
- * Columns: the classifier without a memo, with a warm memo of 4,096 slots, and, for
- * comparison, the two regexes of the recipe that people copy into their configuration,
- * by PCRE2 without and with JIT. Each is the best of several passes over all strings of
+ * Columns: the classifier, and, for comparison, the two regexes of the recipe that people
+ * copy into their configuration, by PCRE2 without and with JIT. Each is the best of several passes over all strings of
  * the file, so that a neighbour on the machine costs a pass and not the figure.
  */
 #include <stdio.h>
@@ -18,11 +18,10 @@
 #include <apr_strings.h>
 #include <apr_tables.h>
 
-#include "../devcache_device.h"
+#include "../device/device.h"
 
 #define PASSES 15
 #define STRINGS_MAX 4000 /* of one file: more says nothing more */
-#define MEMO_SLOTS 4096
 
 static const char *const popular[] = {"popular.tsv"};
 static const char *const tail[] = {"yauaa.tsv", "whichbrowser.tsv", "mobiledetect.tsv"};
@@ -35,7 +34,6 @@ static const char *const recipe[] = {
 
 typedef struct {
     const devcache_device_rules_t *rules;
-    devcache_device_memo_t *memo;
     pcre2_code *code[2];
     pcre2_match_data *data;
 } bench_t;
@@ -48,8 +46,8 @@ static void run_classifier(const bench_t *b, const char *agent)
 {
     devcache_device_input_t in = {agent, NULL, NULL, NULL, NULL};
     devcache_device_result_t out;
-    devcache_device_classify_memo(b->rules, b->memo, &in, &out);
-    sink += (unsigned char)out.klass[0];
+    devcache_device_classify(b->rules, &in, &out);
+    sink += (unsigned char)out.class[0];
 }
 
 static void run_recipe(const bench_t *b, const char *agent)
@@ -123,8 +121,7 @@ static void print_row(bench_t *b, const char *name, const char *folder,
                       const char *const *files, int n, apr_pool_t *pool)
 {
     apr_array_header_t *agents = apr_array_make(pool, 4096, sizeof(const char *));
-    devcache_device_memo_t *memo = devcache_device_memo_create(pool, MEMO_SLOTS);
-    double ns[4];
+    double ns[3];
     for (int i = 0; i < n; i++) {
         read_agents(apr_pstrcat(pool, folder, "/", files[i], NULL), agents);
     }
@@ -132,25 +129,21 @@ static void print_row(bench_t *b, const char *name, const char *folder,
         printf("%-10s no strings in %s\n", name, folder);
         return;
     }
-    b->memo = NULL;
     ns[0] = measure(b, run_classifier, agents);
-    b->memo = memo;
-    ns[1] = measure(b, run_classifier, agents);
     for (int jit = 0; jit < 2; jit++) {
         b->code[0] = compile(recipe[0], jit);
         b->code[1] = compile(recipe[1], jit);
-        ns[2 + jit] = measure(b, run_recipe, agents);
+        ns[1 + jit] = measure(b, run_recipe, agents);
         pcre2_code_free(b->code[0]);
         pcre2_code_free(b->code[1]);
     }
-    printf("%-10s %7d %10.0f %10.0f %12.0f %12.0f\n", name, agents->nelts, ns[0], ns[1],
-           ns[2], ns[3]);
+    printf("%-10s %7d %10.0f %12.0f %12.0f\n", name, agents->nelts, ns[0], ns[1], ns[2]);
 }
 
 int main(int argc, char **argv)
 {
     apr_pool_t *pool;
-    bench_t b = {NULL, NULL, {NULL, NULL}, pcre2_match_data_create(4, NULL)};
+    bench_t b = {NULL, {NULL, NULL}, pcre2_match_data_create(4, NULL)};
     apr_initialize();
     apr_pool_create(&pool, NULL);
     const char *shared = getenv("DEVCACHE_SHARED");
@@ -162,7 +155,7 @@ int main(int argc, char **argv)
     devcache_device_compile(rules, pool, NULL);
     printf("rules built in %.1f ms\n", (seconds() - start) * 1e3);
     b.rules = rules;
-    printf("ns/string  strings    no memo       memo recipe/PCRE2   recipe/JIT\n");
+    printf("ns/string  strings classifier recipe/PCRE2   recipe/JIT\n");
     print_row(&b, "popular", folder, popular, 1, pool);
     print_row(&b, "long tail", folder, tail, 3, pool);
     print_row(&b, "bots", folder, bots, 2, pool);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-drip: the origin of make bench-herd. One thread, any number of connections.
  *

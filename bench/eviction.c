@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-eviction: hit ratio of the store's eviction beside exact LRU.
  *
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "devcache_record.h"
+#include "store/record.h"
 #include "devcache_store.h"
 #include "scratch.h"
 
@@ -85,7 +86,7 @@ static devcache_slice_t key_of(unsigned object, char text[48])
 /* What it takes in a segment, bytes. */
 static apr_uint64_t cost(unsigned object)
 {
-    devcache_record_t rec = {DEVCACHE_RECORD_OBJECT};
+    devcache_record_t rec = {{NULL, 0}};
     char text[48];
 
     rec.key = key_of(object, text);

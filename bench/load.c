@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bench-load: the load of the comparisons, from one thread that has a core to itself.
  *
@@ -14,6 +15,9 @@
  * from request to last byte. Paced: RATE requests a second are due, whatever the server
  * does, each on the connection that has rested longest; latency is from when it was due,
  * so that a server which stalls cannot hide it.
+ *
+ * Where the server closes a connection it is opened again, and what was asked there is asked
+ * once more; that is counted ("closed"). In the middle of an answer it is an error as well.
  *
  * Every answer is checked: status 200, BYTES long, and with -x its first byte is the
  * letter of the class (p, t, m), which the origin put there by what the cache told it.
@@ -82,6 +86,9 @@ typedef struct conn_t {
     int in_body;
     uint64_t left; /* of the body */
     char letter;   /* class of the visitor */
+    int asked;     /* a request is under way: the next two */
+    size_t len;
+    char text[1024];
     char head[HEAD_MAX];
 } conn_t;
 
@@ -89,7 +96,7 @@ static int epoll_fd;
 static conn_t *conns;
 static unsigned *resting; /* ring of connections without a request */
 static unsigned rest_first, rest_count;
-static uint64_t issued, answered, errors;
+static uint64_t issued, answered, errors, closed;
 static uint32_t *latency, *first_byte; /* microseconds; to the body's last and first */
 static size_t latency_room;
 static char *expected;         /* the body, where -u is given */
@@ -155,34 +162,56 @@ static uint64_t next_object(void)
     return x % opt.objects;
 }
 
+/* The server has closed it, or was about to when something was sent. */
+static void reopen(conn_t *c)
+{
+    closed++;
+    if (c->head_len > 0 || c->in_body) {
+        complain("cut off", c);
+    }
+    close(c->fd);
+    open_conn(c);
+}
+
+static void ask(conn_t *c)
+{
+    int tries = 0;
+
+    c->head_len = 0;
+    c->in_body = 0;
+    while (send(c->fd, c->text, c->len, MSG_NOSIGNAL) != (ssize_t)c->len) {
+        if ((errno != EPIPE && errno != ECONNRESET) || tries++ == 10) {
+            die("bench-load: sending");
+        }
+        reopen(c);
+    }
+}
+
 /* Ask for the next object on the connection that has rested longest. */
 static void issue(double due)
 {
     static unsigned turn;
     conn_t *c = &conns[resting[rest_first]];
     uint64_t object = next_object();
-    unsigned klass = (unsigned)(object % CLASSES);
-    char text[1024], url[128];
-    int len;
+    unsigned class = (unsigned)(object % CLASSES);
+    char url[128];
 
     snprintf(url, sizeof(url), "/%u/%llu", opt.bytes,
              (unsigned long long)(object / opt.variants));
-    len = snprintf(text, sizeof(text),
-                   "GET %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: %s\r\n"
-                   "Accept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
-                   "Accept-Encoding: gzip, deflate, br\r\n\r\n",
-                   opt.path ? opt.path : url, agents[klass][turn++ / CLASSES % AGENTS]);
+    c->len = (size_t)snprintf(
+        c->text, sizeof(c->text),
+        "GET %s HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: %s\r\n"
+        "Accept: text/html,*/*;q=0.8\r\nAccept-Language: en\r\n"
+        "Accept-Encoding: gzip, deflate, br\r\n\r\n",
+        opt.path ? opt.path : url, agents[class][turn++ / CLASSES % AGENTS]);
 
     rest_first = (rest_first + 1) % opt.connections;
     rest_count--;
     c->due = due;
-    c->head_len = 0;
-    c->in_body = 0;
-    c->letter = letters[klass];
+    c->letter = letters[class];
+    c->asked = 1;
     issued++;
-    if (send(c->fd, text, (size_t)len, MSG_NOSIGNAL) != len) {
-        die("bench-load: sending");
-    }
+    ask(c);
 }
 
 /* ---- answers -------------------------------------------------------------- */
@@ -267,6 +296,9 @@ static void take(conn_t *c, const char *data, size_t len)
     c->left -= len;
     if (c->in_body && c->left == 0) {
         note_latency(c, now_ns() - c->due);
+        c->head_len = 0;
+        c->in_body = 0;
+        c->asked = 0;
         rest(c);
     }
 }
@@ -277,9 +309,11 @@ static void on_readable(conn_t *c)
 
     if (n > 0) {
         take(c, buffer, (size_t)n);
-    } else if (n == 0) {
-        fprintf(stderr, "bench-load: the server has closed a connection\n");
-        exit(1);
+    } else if (n == 0 || errno == ECONNRESET) {
+        reopen(c);
+        if (c->asked) {
+            ask(c);
+        }
     } else if (errno != EAGAIN && errno != EINTR) {
         die("bench-load: receiving");
     }
@@ -327,7 +361,7 @@ static double run(double seconds, uint64_t limit)
     double pause, progress = begun;
     uint64_t before;
 
-    issued = answered = 0;
+    issued = answered = closed = 0;
     while ((now_ns() < end && issued < limit) || answered < issued) {
         pause = issue_due(begun, end, limit);
         before = answered;
@@ -359,10 +393,11 @@ static void print_figures(double seconds)
     qsort(latency, answered, sizeof(*latency), by_value);
     qsort(first_byte, answered, sizeof(*first_byte), by_value);
     printf("requests=%llu errors=%llu seconds=%.4f p50=%u p99=%u max=%u first50=%u "
-           "first99=%u\n",
+           "first99=%u closed=%llu\n",
            (unsigned long long)answered, (unsigned long long)errors, seconds,
            latency[answered / 2], latency[answered * 99 / 100], latency[answered - 1],
-           first_byte[answered / 2], first_byte[answered * 99 / 100]);
+           first_byte[answered / 2], first_byte[answered * 99 / 100],
+           (unsigned long long)closed);
     fflush(stdout);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The body that bench-drip sends and bench-load -u expects: no two places of it look
  * alike for long, so that bytes of the wrong place are seen. Its first byte is the letter
  * of the visitor's class. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a purge of many costs: build/bench-purge DIRECTORY [OBJECTS]
  *
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "devcache_ban.h"
+#include "purge/ban.h"
 #include "devcache_vary.h"
 #include "scratch.h"
 

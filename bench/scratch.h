@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file scratch.h
  * What the benchmarks of the store alone share: a folder that is emptied, and a clock.
@@ -44,7 +45,7 @@ static inline devcache_store_t *scratch_open(devcache_store_conf_t *conf, apr_po
 
     conf->uid = geteuid();
     conf->gid = getegid();
-    if (devcache_store_open(&s, conf, &error, p) != APR_SUCCESS) {
+    if (devcache_store_open(&s, conf, &error, p) != APR_SUCCESS || error) {
         fprintf(stderr, "%s\n", error);
         exit(1);
     }

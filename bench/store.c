@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the store costs by itself: build/bench-store DIRECTORY
  *
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "devcache_shared.h"
+#include "store/shared.h"
 #include "devcache_store.h"
 #include "scratch.h"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The test harness against a plain httpd, without the module.
 # mpm: any
 use strict;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/20-devices.t. The main job: one fetch of a page per device class, right for everybody.
 # mpm: any
 use strict;
@@ -59,6 +60,20 @@ is $spoof->[2]{'x_device_type'}, undef, 'and none of the client\'s spellings';
 $t->get('/conn', 'User-Agent' => PHONE, Connection => 'x-device-type, keep-alive');
 my ($conn) = grep { $_->[1] eq '/conn' } $auto->requests;
 is $conn->[2]{'x-device-type'}, 'mobile', 'Connection cannot name the device header away';
+# 8 KB of it took 28 MB.
+sub peak {
+    my $most = 0;
+    for my $pid ($t->pids) {
+        open my $file, '<', "/proc/$pid/status" or next;
+        my ($kb) = map { /^VmHWM:\s+(\d+)/ } <$file>;
+        $most = $kb if $kb > $most;
+    }
+    return $most;
+}
+my $peak = peak();
+is $t->get('/conn', 'User-Agent' => PHONE, Connection => 'X-Device-Type,' . 'a,' x 4000)->{body}, 'for mobile',
+    'nor can it by 4000 members';
+cmp_ok peak() - $peak, '<', 12_000, '  nor fill the memory: kilobytes';
 
 # The access log.
 $t->wait_access(qr{/conn});

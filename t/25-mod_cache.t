@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/25-mod_cache.t. Only the classifier: mod_cache and mod_cache_disk in their default quick
 # mode keep a page per device, with no CacheQuickHandler off.
 use strict;

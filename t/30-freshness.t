@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/30-freshness.t. Lifetimes, ages, validation, stale answers, with a real origin.
 use strict;
 use warnings;
@@ -153,9 +154,11 @@ $t->expect_log(qr/proxy(_http)?:error|AH0/);
 is $t->get('/must')->{status}, 504, 'must-revalidate and no origin: 504';
 is is_hit('/grace', 'g', 'out of reach, within DevCacheStaleIfUnreachable')->{status}, 200, '… 200';
 is $t->get('/plain')->{status}, 503, 'no permission to be stale: the proxy\'s error';
+$t->clock_advance(31);  # the origin is asked again
 $res = is_hit('/sie', 's', 'stale-if-error and no origin');
 like $res->header('Cache-Status'), qr/fwd=stale; fwd-status=503; ttl=-\d/, 'Cache-Status tells';
 $t->origin->up;
+$t->clock_advance(31);
 ($res) = exchange('/sie', [], 503, {}, 'broken');
 is $res->{body}, 's', 'stale-if-error and a 503 of the origin\'s';
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/33-client-control.t. What a request may ask of the cache (RFC 9111, sections 5.2.1 and 5.4),
 # and DevCacheIgnoreClientControl for sites that grant none of it.
 use strict;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/34-validation.t. Conditional requests (RFC 9110, section 13; RFC 9111, section 4.3): those
 # of clients to what is stored, our own to the origin, and what a 304 or a HEAD does to a
 # stored response.
@@ -25,7 +26,6 @@ my $site = DevCache::Told->new($t);
 
 my ($before, $monday, $after) = map { "$_ Jan 2024 00:00:00 GMT" } 'Sun, 07', 'Mon, 08', 'Tue, 09';
 my $serial = 0;
-sub ask { return $site->ask(@_) }
 sub seen { return $site->last_request->[2]{ $_[0] } }
 sub says { return [200, 'Cache-Control' => @_] }
 
@@ -33,7 +33,7 @@ sub says { return [200, 'Cache-Control' => @_] }
 sub stored {
     my ($fields, $prefix) = @_;
     my $path = ($prefix // '/p') . ++$serial;
-    ask($path, says('max-age=10', ':body' => 'stored', @$fields));
+    $site->ask($path, says('max-age=10', ':body' => 'stored', @$fields));
     return $path;
 }
 
@@ -60,7 +60,7 @@ my @validators = (
 for (@validators) {
     my ($name, $sent, @fields) = @$_;
     my $path = stale(\@fields);
-    my $new = ask($path, says('max-age=10', ':body' => 'new'),
+    my $new = $site->ask($path, says('max-age=10', ':body' => 'new'),
         map { ($_ => '"client"') } qw(If-None-Match If-Modified-Since If-Range));
     is_deeply [map { seen($_) } 'if-none-match', 'if-modified-since'], $sent, "validated by $name";
     is seen('if-range'), undef, 'and by nothing else';
@@ -72,18 +72,18 @@ for my $field ('If-None-Match', 'If-Modified-Since') {
     my $path = '/p' . ++$serial;
     my $value = $field =~ /Match/ ? '"a"' : $monday;
     my $whole = says('max-age=10', ETag => '"a"', 'Last-Modified' => $monday, ':body' => 'whole');
-    my $res = ask($path, $whole, $field => $value);
+    my $res = $site->ask($path, $whole, $field => $value);
     is seen(lc $field), undef, "a miss with $field: the origin is not asked so";
     is "$res->{status} $res->{body}", '304 ', "a miss with $field: 304";
-    is ask($path)->{body}, 'whole', "a miss with $field: stored as a whole";
+    is $site->ask($path)->{body}, 'whole', "a miss with $field: stored as a whole";
 }
 for my $field ('If-Match', 'If-Unmodified-Since') {
     my $path = '/p' . ++$serial;
     my $value = $field =~ /Match/ ? '"a"' : $monday;
-    is ask($path, [412, 'Cache-Control' => 'max-age=60'], $field => $value)->{status}, 412,
+    is $site->ask($path, [412, 'Cache-Control' => 'max-age=60'], $field => $value)->{status}, 412,
         "a miss with $field";
     is seen(lc $field), $value, "a miss with $field: the origin judges it";
-    is ask($path)->{fetches}, 1, "a miss with $field: nothing stored";
+    is $site->ask($path)->{fetches}, 1, "a miss with $field: nothing stored";
 }
 
 # --- conditions of clients on hits -----------------------------------------------------------
@@ -153,15 +153,15 @@ for (@conditions) {
     my $name = join ', ', map { "$request[2 * $_]: $request[2 * $_ + 1]" } 0 .. @request / 2 - 1;
     for my $method ('GET', 'HEAD') {
         next if $method eq 'HEAD' && $name =~ /Range/;   # RFC 9110, section 14.2
-        my $res = ask($path, [500], ':method' => $method, @request);
+        my $res = $site->ask($path, [500], ':method' => $method, @request);
         is $res->{status} . ($res->{fetches} ? ' fetched' : ''), $status, "$method, $name";
     }
 }
 
 # Only what is successful has conditions.
 my $gone = '/p' . ++$serial;
-ask($gone, [404, 'Cache-Control' => 'max-age=60', ETag => '"a"', ':body' => 'gone']);
-is ask($gone, [500], @$_)->{status}, 404, "$_->[0] does not count for a 404"
+$site->ask($gone, [404, 'Cache-Control' => 'max-age=60', ETag => '"a"', ':body' => 'gone']);
+is $site->ask($gone, [500], @$_)->{status}, 404, "$_->[0] does not count for a 404"
     for ['If-None-Match' => '"a"'], ['If-Match' => '"x"'];
 
 # The fields of a 304 (RFC 9110, section 15.4.5).
@@ -169,7 +169,7 @@ my @described = (ETag => '"a"', 'Content-Location' => '/own', Vary => 'X-A',
     Expires => 'Sun, 01 Jan 2040 00:00:00 GMT',
     Date => DevCache::Origin::http_date(DevCache::Origin::now() - 5));
 my $path = stored(\@described);
-my $not_modified = ask($path, [500], 'If-None-Match' => '"a"');
+my $not_modified = $site->ask($path, [500], 'If-None-Match' => '"a"');
 is $not_modified->header($described[2 * $_]), $described[2 * $_ + 1], "a 304 has $described[2 * $_]"
     for 0 .. @described / 2 - 1;
 is $not_modified->header('Cache-Control'), 'max-age=10', 'a 304 has Cache-Control';
@@ -203,11 +203,11 @@ my @both = (
 for (@both) {
     my ($name, $answer, $request, $want) = @$_;
     $path = stale([ETag => '"a"']);
-    my $res = ask($path, [@$answer, 'Cache-Control' => 'max-age=10'], @$request);
+    my $res = $site->ask($path, [@$answer, 'Cache-Control' => 'max-age=10'], @$request);
     is "$res->{status} $res->{body}", $want, "origin: $name";
     is seen('if-none-match'), '"a"', 'which was asked by our tag';
     is seen('range'), undef, 'for the whole';
-    my $next = ask($path, [500]);
+    my $next = $site->ask($path, [500]);
     my $kept = $answer->[0] == 304 ? 'stored' : $answer->[-1];
     is $next->{body} . ($next->{fetches} ? ' fetched' : ''), $kept, 'and is stored as a whole';
 }
@@ -230,35 +230,35 @@ my %now = ('X-Old' => 'old', 'X-New' => 'new', 'X-Lines' => '3', 'X-Added' => 'a
     'X-Mine' => undef);
 $path = stale(\@old);
 my $date = DevCache::Origin::http_date(DevCache::Origin::now());
-ask($path, [304, @new, Date => $date]);
-my $hit = ask($path, [500]);
+$site->ask($path, [304, @new, Date => $date]);
+my $hit = $site->ask($path, [500]);
 is $hit->header($_), $now{$_}, "after a 304: $_" for sort keys %now;
 is $hit->header('Date'), $date, 'after a 304: its Date';
 cmp_ok $hit->header('Age'), '<', 5, 'and an Age that counts from it';
 unlike $hit->header('Keep-Alive') // '', qr/77/, 'nor Keep-Alive';
 $t->clock_advance(70);
-is ask($path, [500])->{fetches}, 0, 'it is as fresh as the 304 says';
+is $site->ask($path, [500])->{fetches}, 0, 'it is as fresh as the 304 says';
 
 $path = stale(['X-Own' => 1, 'Set-Cookie' => 'a=1', ETag => '"a"'], '/cookies/');
-ask($path, [304, 'Set-Cookie' => 'a=2']);
-is ask($path, [500])->header('Set-Cookie'), 'a=2',
+$site->ask($path, [304, 'Set-Cookie' => 'a=2']);
+is $site->ask($path, [500])->header('Set-Cookie'), 'a=2',
     'DevCacheStoreSetCookie: a 304 renews the cookie';
 $path = stale([ETag => '"a"'], '/cookies/');
-ask($path, [304, 'Set-Cookie' => 'a=2']);
-is ask($path, [500])->header('Set-Cookie'), undef, 'and brings none where there was none';
+$site->ask($path, [304, 'Set-Cookie' => 'a=2']);
+is $site->ask($path, [500])->header('Set-Cookie'), undef, 'and brings none where there was none';
 
 $path = stale([ETag => '"a"', Age => 5]);
-ask($path, [304]);
-is ask($path, [500])->{body}, 'stored', 'a 304 that says nothing: the stored lifetime, anew';
+$site->ask($path, [304]);
+is $site->ask($path, [500])->{body}, 'stored', 'a 304 that says nothing: the stored lifetime, anew';
 $t->clock_advance(8);
-is ask($path, [500])->{fetches}, 0, 'without the Age of then';
+is $site->ask($path, [500])->{fetches}, 0, 'without the Age of then';
 
 # It may also take the permission to store.
 for my $control ('no-store', 'private', 'max-age=10 private') {
     $path = stale([ETag => '"a"']);
-    is ask($path, [304, 'Cache-Control' => $control])->{body}, 'stored',
+    is $site->ask($path, [304, 'Cache-Control' => $control])->{body}, 'stored',
         "304 with $control: the client is served";
-    is ask($path, says('max-age=10', ':body' => 'new'))->{body}, 'new', 'and nobody after that';
+    is $site->ask($path, says('max-age=10', ':body' => 'new'))->{body}, 'new', 'and nobody after that';
     is seen('if-none-match'), undef, 'as it is gone';
 }
 
@@ -274,7 +274,7 @@ my @other = ([[ETag => '"a"'], [ETag => '"b"']],
 for my $case ((map { [1, @$_] } @same), map { [2, @$_] } @other) {
     my ($fetches, $stored, $answer) = @$case;
     $path = stale($stored);
-    my $res = ask($path, [304, @$answer, 'Cache-Control' => 'max-age=10']);
+    my $res = $site->ask($path, [304, @$answer, 'Cache-Control' => 'max-age=10']);
     my $with = @$answer ? "@$answer" : 'no validator';
     is $res->{fetches}, $fetches, "@$stored; 304 with $with: "
         . ($fetches == 1 ? 'the same' : 'another, so asked again');
@@ -284,18 +284,18 @@ my %language = (en => '"en"', de => '"de"');
 $path = '/p' . ++$serial;
 for my $name (sort keys %language) {
     my @varied = (Vary => 'Accept-Language', ETag => $language{$name}, ':body' => $name);
-    ask($path, says('max-age=10', @varied), 'Accept-Language' => $name);
+    $site->ask($path, says('max-age=10', @varied), 'Accept-Language' => $name);
 }
 $t->clock_advance(11);
-my $en = ask($path, [304, ETag => '"en"', Vary => 'Accept-Language',
+my $en = $site->ask($path, [304, ETag => '"en"', Vary => 'Accept-Language',
     'Cache-Control' => 'max-age=10'], 'Accept-Language' => 'en');
 is seen('if-none-match'), '"en"', 'a variant is validated by its own tag';
 is "$en->{body} $en->{fetches}", 'en 1', 'and confirmed';
-is ask($path, [500], 'Accept-Language' => 'en')->{fetches}, 0, 'it is fresh';
-is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'de')->{fetches}, 1,
+is $site->ask($path, [500], 'Accept-Language' => 'en')->{fetches}, 0, 'it is fresh';
+is $site->ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'de')->{fetches}, 1,
     'the other one is not';
 $t->clock_advance(11);
-is ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'en')->{fetches}, 2,
+is $site->ask($path, [304, ETag => '"de"'], 'Accept-Language' => 'en')->{fetches}, 2,
     "a 304 for another variant's tag: asked again";
 
 # --- HEAD ------------------------------------------------------------------------------------
@@ -308,29 +308,64 @@ my @heads = (
         'Transfer-Encoding' => 'chunked'], 'updated'],
     ['no validator, the same length', [200, 'X-New' => 'new', 'Content-Length' => 6], 'updated'],
     ['304',                     [304, ETag => '"a"', 'X-New' => 'new'],       'updated'],
-    ['another ETag',            [200, ETag => '"b"', 'Content-Length' => 6],  'gone'],
-    ['another length',          [200, ETag => '"a"', 'Content-Length' => 7],  'gone'],
-    ['another Last-Modified',   [200, 'Last-Modified' => $after, 'Content-Length' => 6], 'gone'],
+    ['another ETag',            [200, ETag => '"b"', 'Content-Length' => 6],  'asked about'],
+    ['another length',          [200, ETag => '"a"', 'Content-Length' => 7],  'asked about'],
+    ['another Last-Modified',   [200, 'Last-Modified' => $after, 'Content-Length' => 6],
+        'asked about'],
     ['no-store',                [200, ETag => '"a"', 'Content-Length' => 6,
         'Cache-Control' => 'no-store'], 'gone'],
-    ['a redirect',              [302, Location => '/x'],                      'gone'],
+    ['a redirect',              [302, Location => '/x'],                      'asked about'],
+    ['404',                     [404],                                        'asked about'],
 );
 for (@heads) {
     my ($name, $answer, $then) = @$_;
     $path = stale([ETag => '"a"', 'Last-Modified' => $monday, 'X-New' => 'old']);
     my @control = grep({ $_ eq 'Cache-Control' } @$answer) ? () : ('Cache-Control' => 'max-age=10');
-    my $head = ask($path, [@$answer, @control], ':method' => 'HEAD');
+    my $head = $site->ask($path, [@$answer, @control], ':method' => 'HEAD');
     is $head->{status}, $answer->[0] == 304 ? 200 : $answer->[0], "HEAD, $name";
     is $head->{body}, '', 'without a body';
-    my $get = ask($path, says('max-age=10', ':body' => 'new'));
+    my $get = $site->ask($path, says('max-age=10', ':body' => 'new'));
     is join(' ', grep { defined } $get->{body}, $get->header('X-New')),
         $then eq 'updated' ? 'stored new' : 'new',
         "HEAD, $name: the stored one is $then";
-    is seen('if-none-match'), undef, 'and its validators are' if $then eq 'gone';
+    is seen('if-none-match'), $then eq 'gone' ? undef : '"a"', 'whose validators the origin is shown'
+        if $then ne 'updated';
 }
 $path = '/p' . ++$serial;
-ask($path, says('max-age=10', 'Content-Length' => 6), ':method' => 'HEAD');
-is ask($path, says('max-age=10', ':body' => 'stored'))->{fetches}, 1, 'a HEAD alone stores nothing';
+$site->ask($path, says('max-age=10', 'Content-Length' => 6), ':method' => 'HEAD');
+is $site->ask($path, says('max-age=10', ':body' => 'stored'))->{fetches}, 1, 'a HEAD alone stores nothing';
+
+# --- by a handler's return value ----------------------------------------------------------
+
+# A 304 from a handler of this site is judged as one from a backend.
+my $local = DevCache::Test->start(<<'CONF', modules => ['lua']);
+LuaMapHandler ^/page$ @DIR@/page.lua
+<Location "/page">
+    DevCache On
+</Location>
+CONF
+$local->write_file('page.lua', <<'LUA');
+function handle(r)
+    local version = r:stat(r.document_root .. '/second') and 'second' or 'first'
+    r.headers_out['Cache-Control'] = 'max-age=10'
+    if r.headers_in['If-None-Match'] then
+        local other = r:stat(r.document_root .. '/other')
+        r.headers_out['ETag'] = other and '"other"' or '"first"'
+        return 304
+    end
+    r.headers_out['ETag'] = '"' .. version .. '"'
+    r:puts(version)
+    return apache2.OK
+end
+LUA
+is $local->get('/page')->{body}, 'first', 'a page of a handler';
+$local->clock_advance(11);
+is $local->get('/page')->{body}, 'first', 'its 304 confirms what is stored';
+$local->wait_counter(revalidated => 1);
+$local->clock_advance(11);
+$local->write_file("htdocs/$_", '') for qw(other second);
+is $local->get('/page')->{body}, 'second', 'its 304 about something else does not';
+$local->finish;
 
 $t->finish;
 done_testing;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/38-targets.t. Targeted cache control (RFC 9213): CDN-Cache-Control, or what DevCacheTargets
 # names, comes before Cache-Control and Expires, if it is a structured field without a fault.
 use strict;
@@ -22,6 +23,12 @@ my $t = DevCache::Test->start(<<'CONF');
 </Location>
 <Location "/off/">
     DevCacheTargets off
+</Location>
+<Location "/edge/">
+    DevCacheTargets Surrogate-Control X-Accel-Expires
+</Location>
+<Location "/default/">
+    DevCacheDefaultTTL 60
 </Location>
 ProxyPass / @ORIGIN@/
 CONF
@@ -120,9 +127,23 @@ my @lists = (
     ['/own/',   'fresh for 60',  my => 'max-age=60', cdn => 'no-store', cc => 'no-store'],
     ['/other/', 'fresh for 60',  my => 'max-age=60', cdn => 'max-age=200', cc => 'max-age=500'],
     ['/other/', 'fresh for 500', cdn => 'max-age=200', cc => 'max-age=500'],
-    ['/other/', 'fresh for 500', cdn => 'no-store', cc => 'max-age=500'],
+    ['/other/', 'not stored',    cdn => 'no-store', cc => 'max-age=500'],
+    ['/other/', 'fresh for 60',  my => 'max-age=60', cdn => 'no-store', cc => 'max-age=500'],
     ['/off/',   'fresh for 500', my => 'max-age=60', cdn => 'max-age=200', cc => 'max-age=500'],
     ['/off/',   'not stored',    cdn => 'max-age=200', cc => 'no-store'],
+    ['/off/',   'fresh for 500', cdn => 'no-store', cc => 'max-age=500'],
+    ['/off/',   'fresh for 500', 'X-Accel-Expires' => '0', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 60',  'Surrogate-Control' => 'max-age=60', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 60',  'Surrogate-Control' => 'max-age=60+30, content="ESI/1.0"',
+        cc => 'no-store'],
+    ['/edge/',  'not stored',    'Surrogate-Control' => 'no-store', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 500', 'Surrogate-Control' => 'content="ESI/1.0"', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 500', 'Surrogate-Control' => 'no-store;Other', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 60',  'X-Accel-Expires' => '60', cc => 'max-age=0'],
+    ['/edge/',  'fresh for 60',  'X-Accel-Expires' => '@' . (DevCache::Origin::now() + 60)],
+    ['/edge/',  'not stored',    'X-Accel-Expires' => '@5', cc => 'max-age=500'],
+    ['/edge/',  'not stored',    'X-Accel-Expires' => '0', cc => 'max-age=500'],
+    ['/edge/',  'fresh for 500', 'X-Accel-Expires' => 'off', cc => 'max-age=500'],
 );
 for (@lists) {
     my ($prefix, $want, @fields) = @$_;
@@ -130,6 +151,43 @@ for (@lists) {
     is lifetime($prefix, map { $say{$_} // $_ } @fields), $want,
         "DevCacheTargets in $prefix, " . join('; ', @pairs);
 }
+
+# A "no" in any dialect is one, also where Cache-Control gives a lifetime, or we do.
+my %no = (
+    'Surrogate-Control'            => ['no-store', 'max-age=0', 'no-store, content="ESI/1.0"',
+                                       'private', 'no-store;Other'],
+    'Edge-Control'                 => ['no-store', 'bypass-cache', 'cache-maxage=0'],
+    'X-Accel-Expires'              => ['0', '@0', '@1000', '-1'],
+    'X-Reverse-Proxy-TTL'          => ['0'],
+    'CDN-Cache-Control'            => ['private', 'no-store'],
+    'Cloudflare-CDN-Cache-Control' => ['no-store', 'private, max-age=60'],
+    'X-LiteSpeed-Cache-Control'    => ['no-cache'],
+);
+my %no_no = (
+    'Surrogate-Control'         => ['max-age=60', 'content="ESI/1.0"', 'private="X-A"', '', '&'],
+    'Edge-Control'              => ['!no-store', 'cache-maxage=1h'],
+    'X-Accel-Expires'           => ['60', '@99999999999', 'off', ''],
+    'X-LiteSpeed-Cache-Control' => ['public,max-age=60'],
+    'X-Control'                 => ['no-store'],
+);
+for my $field (sort keys %no) {
+    for my $value (@{ $no{$field} }) {
+        is lifetime('/default/', $field => $value), 'not stored', "$field: $value, default lifetime";
+        is lifetime('/p', $field => $value, 'Cache-Control' => 'max-age=500'), 'not stored',
+            "$field: $value, beside max-age";
+    }
+}
+for my $field (sort keys %no_no) {
+    is lifetime('/default/', $field => $_), 'fresh for 60', "$field: $_ is no refusal"
+        for @{ $no_no{$field} };
+}
+is lifetime('/default/', Pragma => 'no-cache'), 'not stored', 'Pragma alone';
+is lifetime('/default/', Pragma => 'x, No-Cache', 'Cache-Control' => 'public'), 'not stored',
+    'Pragma, and no lifetime beside it';
+is lifetime('/default/', Pragma => 'no-cache', ETag => '"e"'), 'both', 'Pragma is no-cache: asked each time';
+is lifetime('/default/', Pragma => 'no-cache', 'Cache-Control' => 'max-age=500'), 'fresh for 500',
+    'Cache-Control replaces Pragma';
+is lifetime('/default/', Expires => '0'), 'not stored', 'Expires: 0 alone';
 
 $t->finish;
 done_testing;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/43-serving.t. What a stored response may be used for, by whom and in which form: access
 # control, must-revalidate, conditions, ranges, HEAD, large and odd headers, hop-by-hop fields.
 # mpm: any
@@ -13,7 +14,7 @@ my @modules = qw(rewrite authz_host authz_user authn_core authn_file auth_basic 
 my $t = DevCache::Test->start(<<'CONF', modules => \@modules);
 LimitRequestFieldSize 60000
 <Proxy "@ORIGIN@/">
-    ProxySet responsefieldsize=32768
+    ProxySet responsefieldsize=32768 disablereuse=on
 </Proxy>
 <Location "/">
     DevCache On
@@ -53,9 +54,6 @@ CONF
 $t->write_file('users', "one:{SHA}rXguzax3D8brmmLkT5CHP7l/sms=\n");
 my $site = DevCache::Told->new($t);
 
-sub ask { return $site->ask(@_) }
-sub fetched { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 1, $name; return $r }
-sub cached  { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 0, $name; return $r }
 sub says { return [200, 'Cache-Control' => @_] }
 
 # 25. Access control and rewriting hold for hits as for misses.
@@ -72,40 +70,46 @@ my @guards = (
 for (@guards) {
     my ($path, $good, $bad, $status) = @$_;
     my $public = says('public, max-age=600', ':body' => 'secret');
-    is ask("${path}p", $public, @$good)->{body}, 'secret', "$path: who may";
-    is cached("$path: again, a hit", "${path}p", $public, @$good)->{status}, 200, 'may';
+    is $site->ask("${path}p", $public, @$good)->{body}, 'secret', "$path: who may";
+    is $site->cached("$path: again, a hit", "${path}p", $public, @$good)->{status}, 200, 'may';
     for my $more ([], [':method' => 'HEAD'], [Range => 'bytes=0-1'], ['If-None-Match' => '*'],
         ['Cache-Control' => 'only-if-cached']) {
-        my $res = cached("$path: who may not, @$more", "${path}p", $public, @$bad, @$more);
+        my $res = $site->cached("$path: who may not, @$more", "${path}p", $public, @$bad, @$more);
         is $res->{status}, $status, "gets a $status";
         unlike $res->{body}, qr/secret/, 'and not the page';
     }
 }
 
 # 26. Never stale, whatever else allows it.
-my @strict = ('must-revalidate', 'proxy-revalidate', 's-maxage=1', 'no-cache');
+my @strict = ('must-revalidate', 'proxy-revalidate', 's-maxage=1, must-revalidate', 'no-cache');
 for my $word (@strict) {
     my $path = '/sie/' . $word =~ s/\W//gr;
     my @whole = ("max-age=1, $word, stale-if-error=1000, stale-while-revalidate=1000",
         ETag => '"e"', ':body' => 'old');
-    ask($path, says(@whole));
+    $site->ask($path, says(@whole));
     $t->clock_advance(3);
-    my $new = ask($path, says('no-store', ':body' => 'new'), 'Cache-Control' => 'max-stale=1000');
+    my $new = $site->ask($path, says('no-store', ':body' => 'new'), 'Cache-Control' => 'max-stale=1000');
     is $new->{body}, 'new', "$word: not by max-stale or stale-while-revalidate";
-    ask($path, says(@whole));
+    $site->ask($path, says(@whole));
     $t->clock_advance(3);
-    is ask($path, [503, ':body' => 'bad'])->{status}, 503, "$word: not when the origin fails";
+    is $site->ask($path, [503, ':body' => 'bad'])->{status}, 503, "$word: not when the origin fails";
 }
-ask('/sie/plain', says('max-age=1'));
+$site->ask('/sie/plain', says('max-age=1'));
 $t->clock_advance(3);
-is ask('/sie/plain', [503])->{status}, 200, 'and without such a word it is';
+is $site->ask('/sie/plain', [503])->{status}, 200, 'and without such a word it is';
+$site->ask('/sie/shared', says('s-maxage=1'));
+$t->clock_advance(3);
+is $site->ask('/sie/shared', [503])->{status}, 503, 's-maxage alone forbids stale copies';
+$site->ask('/sie/permitted', says('s-maxage=1, stale-if-error=1000'));
+$t->clock_advance(3);
+is $site->ask('/sie/permitted', [503])->{status}, 200, '  unless the response permits them';
 
 # 29. Conditions. Nobody gets a 304 for what he does not have, and nobody else's fields.
 my @tagged = ('max-age=600', ETag => '"v1"', 'Last-Modified' => 'Mon, 01 Jan 2024 00:00:00 GMT',
     ':body' => 'version 1');
-is ask('/cond', says(@tagged), 'If-None-Match' => '"v1"')->{status}, 304, 'a condition on a miss';
+is $site->ask('/cond', says(@tagged), 'If-None-Match' => '"v1"')->{status}, 304, 'a condition on a miss';
 is $site->last_request->[2]{'if-none-match'}, undef, 'is not shown to the origin';
-is cached('the next visitor', '/cond')->{body}, 'version 1', 'gets the whole';
+is $site->cached('the next visitor', '/cond')->{body}, 'version 1', 'gets the whole';
 my @conditions = (
     [304, 'If-None-Match' => '"v1"'], [304, 'If-None-Match' => 'W/"v1"'],
         [304, 'If-None-Match' => '*'],
@@ -127,32 +131,32 @@ my @conditions = (
 );
 for (@conditions) {
     my ($status, @fields) = @$_;
-    my $res = cached("@fields", '/cond', undef, @fields);
+    my $res = $site->cached("@fields", '/cond', undef, @fields);
     is $res->{status}, $status, "is answered $status";
     is $res->{body}, $status == 200 ? 'version 1' : '', 'with the right body' if $status != 412;
     is $res->header('ETag'), '"v1"', 'and the tag' if $status == 304;
 }
 $t->clock_advance(601);
-my $res = ask('/cond', [304, ETag => '"v1"', 'Cache-Control' => 'max-age=600'],
+my $res = $site->ask('/cond', [304, ETag => '"v1"', 'Cache-Control' => 'max-age=600'],
     'If-None-Match' => '"v0"');
 is "$res->{status} $res->{body}", '200 version 1',
     "the origin's 304 to our condition is no 304 to the client's";
 is $site->last_request->[2]{'if-none-match'}, '"v1"', 'which was not shown to the origin';
 $t->clock_advance(601);
-$res = ask('/cond', [304, ETag => '"v1"', 'Set-Cookie' => 'sid=A',
+$res = $site->ask('/cond', [304, ETag => '"v1"', 'Set-Cookie' => 'sid=A',
     'Cache-Control' => 'max-age=600'],
     'If-None-Match' => '"v1"');
 is $res->{status}, 304, 'where both hold the client gets its 304';
-is cached('the next', '/cond')->header('Set-Cookie'), undef,
+is $site->cached('the next', '/cond')->header('Set-Cookie'), undef,
     'gets no cookie that came with a 304';
 $t->clock_advance(601);
-my $serial = ask('/cond', [304, ETag => '"other"'])->{fetches};
+my $serial = $site->ask('/cond', [304, ETag => '"other"'])->{fetches};
 is $serial, 2, 'a 304 for another representation: asked again';
 is $site->last_request->[2]{'if-none-match'}, undef, 'without a condition';
 
 # 30. Ranges.
 my $hundred = join '', map { chr(32 + $_ % 90) } 0 .. 99;
-ask('/range', says('max-age=600', ETag => '"r"', ':body' => $hundred));
+$site->ask('/range', says('max-age=600', ETag => '"r"', ':body' => $hundred));
 my $m = '9' x 30;
 my @ranges = (
     ['bytes=0-0', 206, 0, 1], ['bytes=0-', 206, 0, 100], ['bytes=99-', 206, 99, 1],
@@ -173,7 +177,7 @@ my @ranges = (
 for (@ranges) {
     my ($range, $status, $from, $n) = @$_;
     my $name = substr $range, 0, 40;
-    $res = cached("Range: $name", '/range', undef, Range => $range);
+    $res = $site->cached("Range: $name", '/range', undef, Range => $range);
     if (defined $status) { is $res->{status}, $status, "is answered $status" }
     else { like $res->{status}, qr/^(?:200|206|416)$/, 'is answered plainly' }
     ok $res->{complete}, 'and whole';
@@ -183,45 +187,45 @@ for (@ranges) {
         if $res->{status} != 416;   # httpd's page is chunked
     cmp_ok length $res->{body}, '<', 40000, 'which is no amplification';
 }
-is cached('If-Range, right', '/range', undef, Range => 'bytes=0-1',
+is $site->cached('If-Range, right', '/range', undef, Range => 'bytes=0-1',
     'If-Range' => '"r"')->{status}, 206, 'is a part';
-is cached("If-Range: $_", '/range', undef, Range => 'bytes=0-1', 'If-Range' => $_)->{status}, 200,
+is $site->cached("If-Range: $_", '/range', undef, Range => 'bytes=0-1', 'If-Range' => $_)->{status}, 200,
     'is the whole'
     for '"x"', 'W/"r"', '*', 'garbage', 'Mon, 01 Jan 2024 00:00:00 GMT';
-is cached('HEAD has no ranges', '/range', undef, Range => 'bytes=0-1',
+is $site->cached('HEAD has no ranges', '/range', undef, Range => 'bytes=0-1',
     ':method' => 'HEAD')->{status}, 200, 'is the whole';
-is cached('If-None-Match comes before Range', '/range', undef, Range => 'bytes=0-1',
+is $site->cached('If-None-Match comes before Range', '/range', undef, Range => 'bytes=0-1',
     'If-None-Match' => '"r"')->{status},
     304, 'is a 304';
-ask('/weak', says('max-age=600', ETag => 'W/"w"', ':body' => $hundred));
-is cached('If-Range with a weak tag', '/weak', undef, Range => 'bytes=0-1',
+$site->ask('/weak', says('max-age=600', ETag => 'W/"w"', ':body' => $hundred));
+is $site->cached('If-Range with a weak tag', '/weak', undef, Range => 'bytes=0-1',
     'If-Range' => 'W/"w"')->{status}, 200,
     'never holds';
-ask('/empty', says('max-age=600', ':body' => ''));
-like cached('a range of nothing', '/empty', undef, Range => 'bytes=0-1')->{status},
+$site->ask('/empty', says('max-age=600', ':body' => ''));
+like $site->cached('a range of nothing', '/empty', undef, Range => 'bytes=0-1')->{status},
     qr/^(?:200|416)$/, 'no crash';
-ask('/404', [404, 'Cache-Control' => 'max-age=600', ':body' => $hundred]);
-is cached('a range of an error page', '/404', undef, Range => 'bytes=0-1')->{status}, 404,
+$site->ask('/404', [404, 'Cache-Control' => 'max-age=600', ':body' => $hundred]);
+is $site->cached('a range of an error page', '/404', undef, Range => 'bytes=0-1')->{status}, 404,
     'is ignored';
-fetched('a variant', '/ranged', says('max-age=600', Vary => 'X-A', ':body' => "$_ x $_"),
+$site->fetched('a variant', '/ranged', says('max-age=600', Vary => 'X-A', ':body' => "$_ x $_"),
     'X-A' => $_) for 1, 2;
-is cached('a range of a variant', '/ranged', undef, 'X-A' => $_, Range => 'bytes=-1')->{body}, $_,
+is $site->cached('a range of a variant', '/ranged', undef, 'X-A' => $_, Range => 'bytes=-1')->{body}, $_,
     'is its own' for 1, 2;
 
 # 31. HEAD and GET.
-$res = fetched('HEAD on a miss', '/head', says('max-age=600'), ':method' => 'HEAD');
+$res = $site->fetched('HEAD on a miss', '/head', says('max-age=600'), ':method' => 'HEAD');
 is $site->last_request->[0], 'HEAD', 'is a HEAD to the origin';
-isnt fetched('is not stored for a GET', '/head', says('max-age=600', ':body' => 'body'))->{body},
+isnt $site->fetched('is not stored for a GET', '/head', says('max-age=600', ':body' => 'body'))->{body},
     '', 'which has a body';
-$res = cached('HEAD of what is stored', '/head', undef, ':method' => 'HEAD');
+$res = $site->cached('HEAD of what is stored', '/head', undef, ':method' => 'HEAD');
 is $res->header('Content-Length') . $res->{body}, '4', 'has its length and no body';
-my $get = cached('GET', '/head');
+my $get = $site->cached('GET', '/head');
 is join('|', sort map { $_->[0] } @{ $res->{list} }), join('|',
     sort map { $_->[0] } @{ $get->{list} }),
     'and the same fields as the GET';
-ask('/head', says('max-age=600', 'Content-Length' => 99999), ':method' => 'HEAD',
+$site->ask('/head', says('max-age=600', 'Content-Length' => 99999), ':method' => 'HEAD',
     'Cache-Control' => 'no-cache');
-is ask('/head', says('max-age=600', ':body' => 'body'))->{body}, 'body',
+is $site->ask('/head', says('max-age=600', ':body' => 'body'))->{body}, 'body',
     'a later HEAD that differs breaks nothing';
 my $c = $t->client;
 my @pipelined = map { $c->send_req('/head', ':method' => $_) } qw(HEAD GET HEAD GET);
@@ -232,56 +236,56 @@ is join('|', map { $_->response->{body} } @pipelined), '|body||body',
 my %large = ('9 KB' => 9000, '17 KB' => 17000);
 for my $name (sort keys %large) {
     my $value = join ' ', map { "part$_" } 1 .. $large{$name} / 8;
-    $res = fetched("a field of $name", "/large$large{$name}",
+    $res = $site->fetched("a field of $name", "/large$large{$name}",
         says('max-age=600', 'X-Large' => $value));
     ok $res->header('X-Large') eq $value, 'is passed whole';
-    ok cached('stored', "/large$large{$name}")->header('X-Large') eq $value, 'and served whole';
+    ok $site->cached('stored', "/large$large{$name}")->header('X-Large') eq $value, 'and served whole';
 }
 my @hundred = map { ("X-Field-$_" => "value $_") } 1 .. 90;
-fetched('90 fields', '/fields', says('max-age=600', @hundred));
-$res = cached('stored', '/fields');
+$site->fetched('90 fields', '/fields', says('max-age=600', @hundred));
+$res = $site->cached('stored', '/fields');
 is scalar(grep { $res->header("X-Field-$_") eq "value $_" } 1 .. 90), 90, 'all there';
 my @lines = ('X-Line' => 'a', 'X-Line' => 'b, c', Link => '</a>', Link => '</b>',
     'X-Empty' => '');
-fetched('repeated lines', '/lines', says('max-age=600', @lines));
-$res = cached('stored', '/lines');
+$site->fetched('repeated lines', '/lines', says('max-age=600', @lines));
+$res = $site->cached('stored', '/lines');
 is join('|', map { "$_->[0]=$_->[1]" } grep { $_->[0] =~ /^(?:X-|Link)/ } @{ $res->{list} }),
     'X-Line=a|X-Line=b, c|Link=</a>|Link=</b>|X-Empty=', 'in their order';
 my $latin = "caf\xe9 \xc3\xa9 \xff";
-is fetched('8-bit', '/8bit', says('max-age=600', 'X-8' => $latin))->header('X-8'), $latin,
+is $site->fetched('8-bit', '/8bit', says('max-age=600', 'X-8' => $latin))->header('X-8'), $latin,
     'as it came';
-is cached('8-bit, stored', '/8bit')->header('X-8'), $latin, 'as it came';
+is $site->cached('8-bit, stored', '/8bit')->header('X-8'), $latin, 'as it came';
 
 # 33. Hop-by-hop fields, those that Connection names included.
 my @hop = (Connection => 'X-Hop, keep-alive', 'X-Hop' => 1, 'Keep-Alive' => 'timeout=99',
     'Proxy-Authenticate' => 'Basic', 'Proxy-Authentication-Info' => 'x', Upgrade => 'h2c',
         TE => 'x', Trailer => 'X-T',
     'X-Mine' => 'kept');
-fetched('hop-by-hop', '/hop', says('max-age=600', @hop));
-$res = cached('stored', '/hop');
+$site->fetched('hop-by-hop', '/hop', says('max-age=600', @hop));
+$res = $site->cached('stored', '/hop');
 is $res->header($_), undef, "$_ was not" for 'X-Hop', 'Proxy-Authenticate',
     'Proxy-Authentication-Info', 'TE', 'Trailer';
 unlike $res->header('Connection') // '', qr/X-Hop/i, 'nor is Connection replayed';
 unlike $res->header('Keep-Alive') // '', qr/99/, 'nor Keep-Alive';
 is $res->header('X-Mine'), 'kept', 'the rest is there';
-fetched('Connection that names what the response needs', '/hop2',
+$site->fetched('Connection that names what the response needs', '/hop2',
     says('max-age=600', ETag => '"e"', Vary => 'X-A',
     Connection => 'Content-Type, Cache-Control, Vary, Date, ETag', 'Content-Type' => 'text/own',
     ':body' => 'twelve bytes'), 'X-A' => 1);
-$res = ask('/hop2', says('max-age=600', ':body' => 'twelve bytes'), 'X-A' => 1);
+$res = $site->ask('/hop2', says('max-age=600', ':body' => 'twelve bytes'), 'X-A' => 1);
 is $res->{body}, 'twelve bytes', 'leaves the next answer right';
 ok $res->{complete}, 'and whole';
 for my $name ('Host', 'Content-Length', 'X-Device-Type', 'Cookie', 'Cache-Control',
     'If-None-Match', 'Range',
     'Accept-Encoding') {
     my $path = "/conn/$name";
-    $res = ask($path, says('max-age=600', Vary => 'X-A, Accept-Encoding'),
+    $res = $site->ask($path, says('max-age=600', Vary => 'X-A, Accept-Encoding'),
         Connection => "close, $name", 'X-A' => 1,
         'Accept-Encoding' => 'gzip', 'User-Agent' => PHONE);
     is $res->{status}, 200, "Connection: $name of a client is answered";
     is $site->last_request->[2]{'x-device-type'}, 'mobile', 'the device header is still there';
     ok defined $site->last_request->[2]{host}, 'and Host';
-    isnt ask($path, says('max-age=600'), 'X-A' => 1)->{body}, $res->{body},
+    isnt $site->ask($path, says('max-age=600'), 'X-A' => 2)->{body}, $res->{body},
         'and the answer is only for its like';
 }
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/44-hostile-origin.t. An origin that sends what it should not, or stops in the middle: never a
 # crash, nothing doubtful stored, and the next request is answered right.
 # mpm: any
@@ -10,7 +11,7 @@ use DevCache::Test;
 
 my $t = DevCache::Test->start(<<'CONF', origins => 2);
 <Proxy "@ORIGIN@/">
-    ProxySet responsefieldsize=100000
+    ProxySet responsefieldsize=100000 disablereuse=on
 </Proxy>
 <Location "/">
     DevCache On
@@ -24,7 +25,7 @@ my $t = DevCache::Test->start(<<'CONF', origins => 2);
     DevCacheStaleIfUnreachable 0
 </Location>
 MergeTrailers On
-ProxyPassMatch ^/(?:.*/)?silent(?:/|$) @ORIGIN2@ timeout=1
+ProxyPassMatch ^/(?:.*/)?silent(?:/|$) @ORIGIN2@ timeout=1 disablereuse=on
 ProxyPass / @ORIGIN@/
 CONF
 my $serial = 0;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/45-hostile-client.t. Clients that send what nobody should: they get a plain answer, and under
 # no spelling of its URL is a private page stored, served to a stranger, or reached past Require.
 # mpm: any

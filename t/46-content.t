@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/46-content.t. Wherever the content comes from and whatever filters it, and wherever the
 # configuration stands: proxied (ProxyPass, in a Location, a balancer, by SetHandler), files with
 # indexes and per-directory rewriting, scripts, error pages; mod_deflate, mod_headers.
@@ -108,9 +109,6 @@ my $site = DevCache::Told->new($t);
 my $second = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=60' }, 'second') },
     2);
 
-sub ask { return $site->ask(@_) }
-sub fetched { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 1, $name; return $r }
-sub cached  { my ($name, @ask) = @_; my $r = ask(@ask); is $r->{fetches}, 0, $name; return $r }
 sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
     : 'none' }
 sub cond { return $site->last_request->[2]{'if-none-match'} // 'none' }
@@ -251,40 +249,40 @@ for my $status (403, 404, 500, 503) {
     my $path = "/override/$status";
     my $bad = [$status, 'Cache-Control' => 'max-age=600', 'Set-Cookie' => 'a=1',
         ':body' => 'of the origin'];
-    my $res = fetched("ProxyErrorOverride, $status", $path, $bad);
+    my $res = $site->fetched("ProxyErrorOverride, $status", $path, $bad);
     unlike $res->{body}, qr/of the origin/, 'has our page';
-    $res = fetched('which is not stored', $path, $lifetime);
+    $res = $site->fetched('which is not stored', $path, $lifetime);
     is "$res->{status} $res->{body}", '200 good', 'and not in the way of the good one';
-    is cached('which is', $path)->{body}, 'good', 'and served';
+    is $site->cached('which is', $path)->{body}, 'good', 'and served';
 }
-fetched('ProxyErrorOverride, an old page', '/override/old',
+$site->fetched('ProxyErrorOverride, an old page', '/override/old',
     [200, 'Cache-Control' => 'max-age=1', ETag => '"o"', ':body' => 'old']);
 $t->clock_advance(2);
-unlike ask('/override/old', [404, ':body' => 'of the origin'])->{body}, qr/of the origin|old/,
+unlike $site->ask('/override/old', [404, ':body' => 'of the origin'])->{body}, qr/of the origin|old/,
     'that has gone';
-is ask('/override/old', $lifetime)->{body}, 'good', 'and comes back';
+is $site->ask('/override/old', $lifetime)->{body}, 'good', 'and comes back';
 
 # --- where the origin is named, where the cache is configured ---------------------------------
 
 for my $prefix ('/pass/', '/in-location/', '/rewritten/', '/l-off/on/') {
-    my $res = fetched("$prefix: first", "${prefix}p", $lifetime);
-    is cached("$prefix: hit", "${prefix}p")->{body}, $res->{body}, '… the same';
+    my $res = $site->fetched("$prefix: first", "${prefix}p", $lifetime);
+    is $site->cached("$prefix: hit", "${prefix}p")->{body}, $res->{body}, '… the same';
 }
-fetched("$_: Off", "${_}p", $lifetime) for '/l-off/', '/l-off/', '/match-x/', '/match-x/';
+$site->fetched("$_: Off", "${_}p", $lifetime) for '/l-off/', '/l-off/', '/match-x/', '/match-x/';
 my @hosts = ([OFF => '/p', 1], [OFF => '/on/p', 0], [ON => '/p', 0]);
 for (@hosts) {
     my ($host, $path, $again) = @$_;
     my @port = (':port' => $t->port($host));
-    fetched("virtual host $host, $path", $path, $lifetime, @port);
-    is ask($path, $lifetime, @port)->{fetches}, $again, $again ? 'is off' : 'is on';
+    $site->fetched("virtual host $host, $path", $path, $lifetime, @port);
+    is $site->ask($path, $lifetime, @port)->{fetches}, $again, $again ? 'is off' : 'is on';
 }
 my $before = $second->fetches;
-my $one = ask('/balanced/p');
+my $one = $site->ask('/balanced/p');
 is $t->get('/balanced/p')->{body}, $one->{body},
     'a balancer: one answer, whoever gave it' for 1 .. 4;
 is $site->{auto}->fetches('/balanced/p') + $second->fetches - $before, 1, 'and one fetch';
-fetched('SetHandler proxy:', '/own.app', $lifetime);
-cached('SetHandler proxy: hit', '/own.app');
+$site->fetched('SetHandler proxy:', '/own.app', $lifetime);
+$site->cached('SetHandler proxy: hit', '/own.app');
 
 # --- filters -----------------------------------------------------------------------------------
 
@@ -296,51 +294,53 @@ my $page = [200, 'Cache-Control' => 'max-age=60', ETag => '"abc"', 'Content-Type
     ':body' => $text];
 my $same = [304, 'Cache-Control' => 'max-age=60', ETag => '"abc"'];
 sub unzipped { gunzip(\$_[0]{body}, \my $plain) or return "gunzip: $GunzipError"; return $plain }
-my $zipped = fetched('DEFLATE', '/gzip/p', $page, @zip);
+my $zipped = $site->fetched('DEFLATE', '/gzip/p', $page, @zip);
 is $zipped->header('Content-Encoding'), 'gzip', 'E16: compressed';
 is $zipped->header('ETag'), '"abc-gzip"', 'E16: with a tag of its own';
-my $hit = cached('E16: the compressed one is stored', '/gzip/p', undef, @zip);
+my $hit = $site->cached('E16: the compressed one is stored', '/gzip/p', undef, @zip);
 ok $hit->{body} eq $zipped->{body}, 'E16: the same bytes';
 ok unzipped($hit) eq $text, 'E16: compressed once';
 is join('|', map { $hit->header($_) } qw(Content-Encoding ETag Content-Length)),
     'gzip|"abc-gzip"|' . length $hit->{body}, 'E16: described';
 like $hit->header('Vary'), qr/Accept-Encoding/, 'E16: with its Vary';
-my $identity = fetched('E16: who cannot decode it gets another', '/gzip/p', $page,
+my $identity = $site->fetched('E16: who cannot decode it gets another', '/gzip/p', $page,
     'Accept-Encoding' => undef);
 ok $identity->{body} eq $text, 'E16: in clear';
 is $identity->header('ETag'), '"abc"', 'E16: with the tag of the origin';
-is cached('E16: that one is stored, too', '/gzip/p')->header('Content-Encoding'), undef,
+is $site->cached('E16: that one is stored, too', '/gzip/p')->header('Content-Encoding'), undef,
     'E16: in clear';
-is cached('E16: a condition on the compressed one', '/gzip/p', undef, @zip,
+is $site->cached('E16: a condition on the compressed one', '/gzip/p', undef, @zip,
     'If-None-Match' => '"abc-gzip"')->{status}, 304, 'E16: holds';
-is cached('E16: with the other tag', '/gzip/p', undef, @zip,
-    'If-None-Match' => '"abc"')->{status}, 200, 'E16: does not';
-is cached('E16: a range of it', '/gzip/p', undef, @zip, Range => 'bytes=0-1')->{body}, "\x1f\x8b",
+is $site->cached('E16: with the other tag', '/gzip/p', undef, @zip,
+    'If-None-Match' => '"abc"')->{status}, 304, 'E16: holds, as the origin would say';
+is $site->cached('E16: with another one', '/gzip/p', undef, @zip,
+    'If-None-Match' => '"ab", "abcd", "abc-br", "gzip"')->{status}, 200, 'E16: does not';
+is $site->cached('E16: a range of it', '/gzip/p', undef, @zip, Range => 'bytes=0-1')->{body}, "\x1f\x8b",
     'E16: is of its bytes';
-is cached('E16: HEAD', '/gzip/p', undef, @zip, ':method' => 'HEAD')->header('Content-Length'),
+is $site->cached('E16: HEAD', '/gzip/p', undef, @zip, ':method' => 'HEAD')->header('Content-Length'),
     length $zipped->{body}, 'E16: has its length';
 for my $round (1, 2) {
     $t->clock_advance(61);
-    $hit = fetched("E16: stale, round $round", '/gzip/p', $same, @zip);
+    $hit = $site->fetched("E16: stale, round $round", '/gzip/p', $same, @zip);
     like cond(), qr/(?:^|, )"abc"(?:,|$)/, "E16: the origin is asked by its own tag";
     is $hit->{status}, 200, 'E16: confirmed by 304';
     ok unzipped($hit) eq $text, 'E16: and served as it was stored';
     is $hit->header('ETag'), '"abc-gzip"', 'E16: with its own tag';
-    cached('E16: and fresh again', '/gzip/p', undef, @zip);
+    $site->cached('E16: and fresh again', '/gzip/p', undef, @zip);
 }
-ok fetched('E16: the other is stale as well', '/gzip/p', $same)->{body} eq $text,
+ok $site->fetched('E16: the other is stale as well', '/gzip/p', $same)->{body} eq $text,
     'E16: confirmed';
 is cond(), '"abc"', 'E16: by its own tag';
 $t->clock_advance(61);
-$hit = fetched('E16: a new page', '/gzip/p', [200, @{$page}[1 .. 2], ETag => '"def"',
+$hit = $site->fetched('E16: a new page', '/gzip/p', [200, @{$page}[1 .. 2], ETag => '"def"',
     'Content-Type' => 'text/plain', ':body' => "new $text"], @zip);
 ok unzipped($hit) eq "new $text", 'E16: is compressed';
-ok unzipped(cached('E16: and stored', '/gzip/p', undef, @zip)) eq "new $text", 'E16: once';
+ok unzipped($site->cached('E16: and stored', '/gzip/p', undef, @zip)) eq "new $text", 'E16: once';
 
 my $letters = [200, 'Cache-Control' => 'max-age=60', 'Content-Type' => 'text/plain',
     ':body' => 'aaa b'];
-is fetched('SUBSTITUTE', '/filtered/p', $letters)->{body}, '<aaa> b', 'works on the answer';
-is cached('SUBSTITUTE, hit', '/filtered/p')->{body}, '<aaa> b', 'and not on hits again';
+is $site->fetched('SUBSTITUTE', '/filtered/p', $letters)->{body}, '<aaa> b', 'works on the answer';
+is $site->cached('SUBSTITUTE, hit', '/filtered/p')->{body}, '<aaa> b', 'and not on hits again';
 
 # mod_headers works on each answer, once, from what the origin had sent.
 my @sent = ('Cache-Control' => 'max-age=60', 'X-Set' => 'theirs', 'X-Append' => 'theirs',
@@ -351,15 +351,15 @@ my @shown = ('X-Set', 'X-Append', 'X-Add', 'X-Edit', 'X-Each', 'X-Always', 'Set-
 my $want = 'ours|theirs, ours|theirs, ours|edited me|f00|ours|none|none|ours|'
     . 'max-age=60, stale-if-error=5';
 sub shown { my $res = shift; return join '|', map { $res->header($_) // 'none' } @shown }
-is shown(fetched('mod_headers', '/headers/p', [200, @sent])), $want, 'on the first answer';
-is shown(cached("mod_headers, hit $_", '/headers/p')), $want, 'the same' for 1, 2;
-is shown(cached('mod_headers, HEAD', '/headers/p', undef, ':method' => 'HEAD')), $want,
+is shown($site->fetched('mod_headers', '/headers/p', [200, @sent])), $want, 'on the first answer';
+is shown($site->cached("mod_headers, hit $_", '/headers/p')), $want, 'the same' for 1, 2;
+is shown($site->cached('mod_headers, HEAD', '/headers/p', undef, ':method' => 'HEAD')), $want,
     'the same';
 $t->clock_advance(61);
-is shown(fetched('mod_headers, confirmed', '/headers/p',
+is shown($site->fetched('mod_headers, confirmed', '/headers/p',
     [304, ETag => '"h"', 'Cache-Control' => 'max-age=60'])), $want, 'the same';
-is shown(cached('mod_headers, then', '/headers/p')), $want, 'the same';
-my $nm = cached('mod_headers, 304', '/headers/p', undef, 'If-None-Match' => '"h"');
+is shown($site->cached('mod_headers, then', '/headers/p')), $want, 'the same';
+my $nm = $site->cached('mod_headers, 304', '/headers/p', undef, 'If-None-Match' => '"h"');
 is $nm->{status}, 304, 'to a condition';
 is $nm->header('X-Always'), 'ours', 'has what is always set';
 is $nm->header('Set-Cookie'), undef, 'and no cookie';

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/47-memory.t. DevCacheMemory: what is asked for most is served from the child's memory, and
 # is right there: the index still says what is stored.
 # mpm: any
@@ -17,6 +18,7 @@ sub start {
     my ($conf) = @_;
     $t = DevCache::Test->start(<<"CONF");
 $conf
+DevCacheKnownHeaders X-Version
 <Location "/">
     DevCache On
 </Location>

@@ -1,5 +1,6 @@
-# t/48-head.t. The head of a hit: byte for byte what httpd's own filter would send, which
-# answers where LogLevel is trace3 and wherever a hit is not an ordinary one.
+# SPDX-License-Identifier: Apache-2.0
+# t/48-head.t. The head of a hit and of a stored miss: byte for byte what httpd's own filter would
+# send, which answers where LogLevel is trace3 and wherever a hit is not an ordinary one.
 # mpm: any
 use strict;
 use warnings;
@@ -21,6 +22,8 @@ DevCacheClientHints Off
     Header set X-Set "by mod_headers" env=set
     Header always set X-Always "always" env=always
     Header append Vary "X-More" env=vary
+    Header set X-Set "by mod_headers" "expr=%{QUERY_STRING} =~ /set/"
+    Header append Vary "X-More" "expr=%{QUERY_STRING} =~ /vary/"
     Header set X-Bad "a BEL b" env=bad
     SetEnvIf X-Env "^set$" set
     SetEnvIf X-Env "^always$" always
@@ -29,9 +32,6 @@ DevCacheClientHints Off
     SetEnvIf X-Env "^force-no-vary$" force-no-vary
     SetEnvIf X-Env "^downgrade-1.0$" downgrade-1.0
     SetEnvIf X-Env "^force-response-1.0$" force-response-1.0
-</LocationMatch>
-<LocationMatch "^/[ab]/quick">
-    DevCacheQuick On
 </LocationMatch>
 <LocationMatch "^/[ab]/slow">
     SetOutputFilter RATE_LIMIT
@@ -51,7 +51,6 @@ my @plain = ([Date => $date], [Server => 'origin/1'], ['Cache-Control' => 'max-a
     [ETag => '"e"'], ['Content-Type' => 'text/plain; charset=utf-8']);
 my %page = (
     plain => [@plain],
-    quick => [@plain],
     slow  => [@plain],
     vary  => [@plain, [Vary => 'Accept-Encoding, User-Agent,  accept-encoding']],
     many  => [@plain, map { ["X-F$_" => "v\t$_ \xe9"] } 1 .. 45],
@@ -99,12 +98,28 @@ sub same {
     return $got{a};
 }
 
+# The same of a response that is fetched and stored.
+my $asked = 0;
+sub same_miss {
+    my ($what, $name, $ours, %o) = @_;
+    my $query = '?' . ++$asked . ($o{query} // '');
+    my %got = map {
+        $_ => raw("/$_/$name$query", %o, fields => ['Connection: close', @{ $o{fields} // [] }])
+    } 'a', 'b';
+    unlike $got{a}, qr/^Age:/m, "$what: a miss";
+    s/^Date: \K.*?(?=\r)/now/m for $name eq 'nodate' ? values %got : ();
+    is $got{a}, $got{b}, "$what: byte for byte the same miss";
+    my $by_us = grep { $_ eq "/a/$name $date" } last_written("/a/$name", 1);
+    is $by_us, $ours ? 1 : 0, "$what: " . ($ours ? 'written by us' : q(httpd's)) if $name ne 'nodate';
+    return $got{a};
+}
+
 # The log's last line about a path; it comes after the answer.
 my $seen = 0;
 sub last_written {
-    my ($path) = @_;
+    my ($path, $requests) = @_;
     my @lines;
-    $seen += 3;
+    $seen += $requests // 3;
     wait_until(sub {
         open my $in, '<', $t->dir . '/writer.log' or return 0;
         chomp(@lines = <$in>);
@@ -113,9 +128,8 @@ sub last_written {
     return (grep { /^\Q$path\E / } @lines)[-1];
 }
 
-same 'plain', 'plain', 1;
 same 'HTTP/1.0', 'plain', 1, version => '1.0';
-like same('quick', 'quick', 1), qr/^Date: $date\r$/m, "the Date is the origin's";
+like same('plain', 'plain', 1), qr/^Date: $date\r$/m, "the Date is the origin's";
 same 'Vary of the page', 'vary', 1;
 same 'many fields', 'many', 1;
 same 'more fields than we write', 'toomany', 0;
@@ -131,18 +145,42 @@ like same('a Vary of mod_headers', 'plain', 1, fields => ['X-Env: vary']), qr/^V
 same 'force-no-vary',   'plain', 0, fields => ['X-Env: force-no-vary'];
 same 'downgrade-1.0',   'plain', 0, fields => ['X-Env: downgrade-1.0'];
 same 'force-response-1.0', 'plain', 0, version => '1.0', fields => ['X-Env: force-response-1.0'];
+same 'Expect', 'plain', 1, fields => ['Connection: keep-alive', 'Expect: 100-continue'];
 same 'HEAD',      'plain', 0, method => 'HEAD';
 same 'a range',   'plain', 0, fields => ['Range: bytes=1-3'];
 same 'a 304',     'plain', 0, fields => ['If-None-Match: "e"'];
 same 'a 404',     'gone',  0;
 
+same_miss 'plain', 'plain', 1;
+same_miss 'HTTP/1.0', 'plain', 1, version => '1.0';
+same_miss 'Vary of the page', 'vary', 1;
+same_miss 'many fields', 'many', 1;
+same_miss 'more fields than we write', 'toomany', 0;
+same_miss 'fields that come twice', 'twice', 1;
+same_miss 'no Date or Server', 'nodate', 1;
+same_miss 'no type', 'notype', 1;
+same_miss 'coding and language', 'coded', 1;
+same_miss 'an empty body', 'empty', 1;
+same_miss 'through mod_ratelimit', 'slow', 1;
+like same_miss('a field of mod_headers', 'plain', 1, query => 'set'), qr/X-Set: by mod_headers/, 'is there';
+same_miss 'one that is always set', 'plain', 0, fields => ['X-Env: always'];
+like same_miss('a Vary of mod_headers', 'plain', 1, query => 'vary'), qr/^Vary: X-More,User-Agent\r$/m, 'is there';
+same_miss 'force-no-vary', 'plain', 0, fields => ['X-Env: force-no-vary'];
+same_miss 'HEAD', 'plain', 0, method => 'HEAD';
+same_miss 'a 404', 'gone', 0;
+
 # What httpd refuses to send it refuses here too.
+like raw('/a/plain?bad', fields => ['X-Env: bad', 'Connection: close']), qr{^HTTP/1.1 500 }, 'in a miss, too';
 like raw('/a/plain', fields => ['X-Env: bad', 'Connection: close']), qr{^HTTP/1.1 500 }, 'a field that cannot be sent';
 $t->allow_log(qr/Response header 'X-Bad' value of/);
 
 # Kept connections: the answers of one connection stay apart.
 my $c = $t->client;
 is $c->get('/a/plain', 'User-Agent' => PC)->{body}, 'body of plain', "kept: answer $_" for 1 .. 3;
+for my $query (1 .. 3) {
+    is $c->get("/a/$_->[0]?kept$query", 'User-Agent' => PC)->{body}, $_->[1], "kept: a miss, then a hit, /$_->[0] $query"
+        for (['plain', 'body of plain'], ['empty', '']) x 2;
+}
 like raw('/a/plain', version => '1.0', fields => ['Connection: keep-alive'],
     more => "GET /a/vary HTTP/1.0\r\nHost: h\r\n\r\n"), qr/Connection: Keep-Alive\r\n.*body of plainHTTP/s,
     'kept by HTTP/1.0';

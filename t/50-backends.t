@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/50-backends.t. Applications behind mod_proxy_fcgi (by SetHandler, ProxyPass, ProxyPassMatch; TCP
 # and a socket in the file system), mod_proxy_scgi, mod_proxy_uwsgi and mod_proxy_ajp: what holds
 # for HTTP holds for them, above all that nothing broken is stored.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/51-front.t. What stands before the cache or beside it: client addresses by mod_remoteip (a
 # header, the PROXY protocol), mod_expires, mod_ratelimit, mod_reqtimeout, content filters of all
 # kinds, mod_macro, mod_cache in another place.
@@ -75,7 +76,6 @@ CONF
 mkdir $t->dir . '/mod_cache' or die;
 DevCache::Httpd->give_to_children($t->dir . '/mod_cache', 0700);
 my $site = DevCache::Told->new($t);
-sub ask { return $site->ask(@_) }
 my @fresh = (200, 'Cache-Control' => 'max-age=600', 'Content-Type' => 'text/plain');
 sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
     : 'none' }
@@ -83,12 +83,12 @@ sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit
 # --- who the client is ------------------------------------------------------------------------
 
 my @friend = ('X-Client-IP' => '10.1.2.3');
-is ask('/inside/p', [@fresh], @friend)->{status}, 200, 'an address by a header: let in';
-my $hit = ask('/inside/p', undef, @friend);
+is $site->ask('/inside/p', [@fresh], @friend)->{status}, 200, 'an address by a header: let in';
+my $hit = $site->ask('/inside/p', undef, @friend);
 is "$hit->{status} $hit->{fetches}", '200 0', 'from the cache';
-is ask('/inside/p', undef, 'X-Client-IP' => $_)->{status}, 403, "$_ is not, to what is stored"
+is $site->ask('/inside/p', undef, 'X-Client-IP' => $_)->{status}, 403, "$_ is not, to what is stored"
     for '10.2.2.3', '127.0.0.1';
-is ask('/inside/p')->{status}, 403, 'nor is who has no such header';
+is $site->ask('/inside/p')->{status}, 403, 'nor is who has no such header';
 $t->allow_log(qr/AH01630: client denied/);
 
 # A request behind a line of the PROXY protocol, of either version.
@@ -128,29 +128,29 @@ is wrapped(v1('10.1.7.7'), '/inside/swr')->{body}, 'two', 'refreshed, behind the
 
 # --- mod_expires ------------------------------------------------------------------------------
 
-my $res = ask('/told/expires/p', [200]);
+my $res = $site->ask('/told/expires/p', [200]);
 like $res->header('Cache-Control'), qr/max-age=3600/, 'ExpiresDefault: told to visitors';
-$res = ask('/told/expires/p');
+$res = $site->ask('/told/expires/p');
 is $res->{fetches}, 0, 'and kept to';
 $t->clock_advance(3500);
-is ask('/told/expires/p')->{fetches}, 0, 'for an hour';
+is $site->ask('/told/expires/p')->{fetches}, 0, 'for an hour';
 $t->clock_advance(200);
-is ask('/told/expires/p', [200])->{fetches}, 1, 'not longer';
+is $site->ask('/told/expires/p', [200])->{fetches}, 1, 'not longer';
 for my $what ('no-store', 'private', 'no-cache') {
-    ask("/told/expires/$what", [200, 'Cache-Control' => $what]);
-    is ask("/told/expires/$what", [200, 'Cache-Control' => $what])->{fetches}, 1,
+    $site->ask("/told/expires/$what", [200, 'Cache-Control' => $what]);
+    is $site->ask("/told/expires/$what", [200, 'Cache-Control' => $what])->{fetches}, 1,
         "ExpiresDefault does not overrule $what";
 }
-ask('/told/expires/cookie', [200, 'Set-Cookie' => 'a=1']);
-is ask('/told/expires/cookie', [200])->{fetches}, 1, 'nor a cookie';
-ask('/told/expires/error', [500, ':body' => 'oops']);
-is ask('/told/expires/error', [@fresh])->{fetches}, 1, 'nor does it keep an error';
+$site->ask('/told/expires/cookie', [200, 'Set-Cookie' => 'a=1']);
+is $site->ask('/told/expires/cookie', [200])->{fetches}, 1, 'nor a cookie';
+$site->ask('/told/expires/error', [500, ':body' => 'oops']);
+is $site->ask('/told/expires/error', [@fresh])->{fetches}, 1, 'nor does it keep an error';
 
 # --- mod_ratelimit ----------------------------------------------------------------------------
 
-my $whole = ask('/told/limited/p', [@fresh, ':size' => 200_000])->{body};
+my $whole = $site->ask('/told/limited/p', [@fresh, ':size' => 200_000])->{body};
 my $begun = time;
-$hit = ask('/told/limited/p');
+$hit = $site->ask('/told/limited/p');
 is $hit->{fetches}, 0, 'mod_ratelimit: a hit';
 ok $hit->{body} eq $whole, 'with the right body';
 cmp_ok time - $begun, '>', 0.5, 'is held back as well';
@@ -165,36 +165,36 @@ my %changed = (
 );
 for my $filter (sort keys %changed) {
     my $path = "/filtered/$filter";
-    $res = ask($path, [@fresh, ETag => '"f"', ':body' => $text]);
+    $res = $site->ask($path, [@fresh, ETag => '"f"', ':body' => $text]);
     is $res->{body}, $changed{$filter}, "$filter: filtered";
-    $hit = ask($path);
+    $hit = $site->ask($path);
     is "$hit->{fetches} $hit->{body}", "0 $res->{body}", '… once';
-    is ask($path, undef, Range => 'bytes=5-9')->{body}, substr($changed{$filter}, 5, 5),
+    is $site->ask($path, undef, Range => 'bytes=5-9')->{body}, substr($changed{$filter}, 5, 5),
         '… a range is of what is sent';
     is $t->head($path)->header('Content-Length'), length $changed{$filter}, '… and so is the length';
     $t->clock_advance(601);
-    $res = ask($path, [304, ETag => '"f"', 'Cache-Control' => 'max-age=600']);
+    $res = $site->ask($path, [304, ETag => '"f"', 'Cache-Control' => 'max-age=600']);
     is "$res->{fetches} $res->{body}", "1 $changed{$filter}", '… confirmed by 304: not once more';
 }
 for my $filter (qw(brotli both)) {
     my $coding = $filter eq 'brotli' ? 'br' : 'gzip';
     my @accept = ('Accept-Encoding' => $coding);
-    $res = ask("/filtered/$filter", [@fresh, ETag => '"f"', ':body' => $text], @accept);
+    $res = $site->ask("/filtered/$filter", [@fresh, ETag => '"f"', ':body' => $text], @accept);
     is $res->header('Content-Encoding'), $coding, "$filter: compressed";
-    $hit = ask("/filtered/$filter", undef, @accept);
+    $hit = $site->ask("/filtered/$filter", undef, @accept);
     is "$hit->{fetches} " . ($hit->{body} eq $res->{body}), '0 1', '… once';
-    is ask("/filtered/$filter", [@fresh, ':body' => 'clear'])->header('Content-Encoding'), undef,
+    is $site->ask("/filtered/$filter", [@fresh, ':body' => 'clear'])->header('Content-Encoding'), undef,
         '… others have it in clear';
-    is ask("/filtered/$filter", undef, @accept)->{body}, $res->{body}, '… beside it';
+    is $site->ask("/filtered/$filter", undef, @accept)->{body}, $res->{body}, '… beside it';
 }
 
 # --- mod_cache elsewhere ----------------------------------------------------------------------
 
-ask('/theirs/p', [@fresh, ':body' => 'theirs']);
-$res = ask('/theirs/p');
+$site->ask('/theirs/p', [@fresh, ':body' => 'theirs']);
+$res = $site->ask('/theirs/p');
 is "$res->{fetches} $res->{body} " . status_of($res), '0 theirs none', 'mod_cache has its own place';
-ask('/told/theirs/p', [@fresh, ':body' => 'ours']);
-$res = ask('/told/theirs/p');
+$site->ask('/told/theirs/p', [@fresh, ':body' => 'ours']);
+$res = $site->ask('/told/theirs/p');
 is "$res->{fetches} $res->{body} " . status_of($res), '0 ours hit', 'and this one has its own';
 ok wait_until(sub { $t->counters->{flights} == 0 }), 'no fetch is left under way';
 

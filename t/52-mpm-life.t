@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/52-mpm-life.t. Processes come and go while pages are fetched, followed and refreshed: children
 # that leave after a few connections, children that are spare, reloads one after another, a
 # graceful stop; several virtual hosts with a root of their own and with the same one.
@@ -130,6 +131,7 @@ for my $host (@hosts) {
 
 # --- an origin that the test plays: who owns, who follows --------------------------------------
 
+$t->wait_counter(flights => 0);    # refreshes that those pages have begun
 $auto->stop;
 $t->finish;
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/53-parts.t. Pages put together from others by mod_include: stored only if each part came, and
 # is for all; and never put together by a refresh, which has no visitor and no TLS session.
 # mpm: any
@@ -31,9 +32,16 @@ DevCacheVaryDevice Off
 <Directory "\@DIR\@/htdocs/tls">
     SSLRequireSSL
 </Directory>
-<LocationMatch "^/(page|chain/|list)">
+<LocationMatch "^/page-if">
+    Header set Cache-Control "public, max-age=10"
+</LocationMatch>
+<LocationMatch "^/(page(?!-if)|chain/|list)">
     Header set Cache-Control "max-age=10, stale-while-revalidate=600"
 </LocationMatch>
+<Location "/purge">
+    DevCachePurge On
+    Require local
+</Location>
 <Location "/guarded/">
     Require expr "%{HTTP:X-Pass} == 'sesame'"
 </Location>
@@ -141,6 +149,52 @@ my ($one, $two) = map { $site->ask('/page-told.shtml', [500, ':body' => 'oops'])
 ok !hit($two), 'nor is one with a part that failed there';
 ($one, $two) = map { $site->ask('/page-told.shtml', [200]) } 1, 2;
 ok hit($two), 'one of which the origin says nothing is as the page is';
+
+# --- what expressions look at ---------------------------------------------------------------------
+
+# httpd notes it in Vary when it comes there, which in a long page is after its header has gone.
+for (['a short page', 10], ['a long page', 200_000]) {
+    my ($what, $size) = @$_;
+    my $path = "/page-if-$size.shtml";
+    $t->write_file("htdocs$path", ('x' x 79 . "\n") x ($size / 80)
+        . '<!--#if expr="%{HTTP_COOKIE} =~ /gold/" -->gold<!--#else -->plain<!--#endif -->'
+        . '<!--#if expr="%{HTTP:Accept-Language} =~ /de/" --> deutsch<!--#endif -->' . "\n");
+    for my $visitor (['plain'], ['gold', Cookie => 'gold=1'], ['plain deutsch', 'Accept-Language' => 'de'],
+                     ['plain', Cookie => '_ga=gold']) {
+        my ($said, @who) = @$visitor;
+        my ($first, $again) = map { $t->get($path, @who) } 1, 2;
+        my $name = @who ? "@who" : 'a stranger';
+        is $first->{body} =~ s/^x+\n//gmr, "$said\n", "$what: $name";
+        is $again->{body}, $first->{body}, 'the same again';
+        ok hit($again), 'from the store';
+    }
+}
+
+# --- lifetimes and tags of parts ----------------------------------------------------------------
+
+page('page-part.shtml', '/part/p');
+for (['max-age=0', 'Cache-Control' => 'max-age=0'], ['no-cache', 'Cache-Control' => 'no-cache, max-age=60'],
+     ['s-maxage=0', 'Cache-Control' => 's-maxage=0, max-age=60'], ['Expires: 0', Expires => '0'],
+     ['its lifetime over', 'Cache-Control' => 'max-age=60', Age => '60'],
+     ['a refusal to surrogates', 'Surrogate-Control' => 'no-store']) {
+    my ($what, @fields) = @$_;
+    my ($one, $two) = map { $site->ask('/page-part.shtml', [200, @fields, ETag => '"p"']) } 1, 2;
+    ok !hit($two), "a page with a part of $what is not stored";
+}
+$site->ask('/page-part.shtml', [200, 'Cache-Control' => 'max-age=60', 'Cache-Tag' => 'part-a, part-b']);
+ok hit($site->ask('/page-part.shtml', [500])), 'one with a longer lifetime is';
+$t->clock_advance(11);
+page('page-part.shtml', '/part/p', '/part/q');
+$site->ask('/page-part.shtml', [200, 'Cache-Control' => 'max-age=4', 'Cache-Tag' => 'part-a, part-b']);
+ok hit($site->ask('/page-part.shtml', [500])), 'one whose parts are fresh for 4 seconds is';
+$t->clock_advance(5);
+ok !hit($site->ask('/page-part.shtml', [200, 'Cache-Control' => 'max-age=60', 'Cache-Tag' => 'part-b'])),
+    'for that long';
+ok hit($site->ask('/page-part.shtml', [500])), 'and stored again';
+sub purge_tag { $t->get('/purge', ':method' => 'PURGE', 'Cache-Tag' => $_[0])->{body} }
+like purge_tag('part-c'), qr/"purged": ?0/, 'a tag that no part has';
+like purge_tag('part-b'), qr/"purged": ?1/, 'a tag of a part is one of the page';
+ok !hit($site->ask('/page-part.shtml', [200])), 'which is gone';
 ok wait_until(sub { $t->counters->{flights} == 0 }), 'no fetch is left under way';
 
 $t->finish;

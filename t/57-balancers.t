@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/57-balancers.t. Several origins for one page: a member that is down, sticky sessions in a cookie
 # and in the path, ProxyPass !, an HTTP/2 backend, content negotiation.
 # mpm: any
@@ -61,7 +62,6 @@ CONF
 $t->allow_log(qr/\[proxy\w*:error\]/);
 my $site = DevCache::Told->new($t);
 my $second = $t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=600' }, 'two') }, 2);
-sub ask { return $site->ask(@_) }
 my @fresh = (200, 'Cache-Control' => 'max-age=600');
 sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit|fwd=[\w-]+)/ ? $1
     : 'none' }
@@ -69,20 +69,20 @@ sub status_of { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; (hit
 # --- balancers --------------------------------------------------------------------------------
 
 for my $n (1 .. 4) {
-    my $res = ask("/failing/$n", [@fresh]);
+    my $res = $site->ask("/failing/$n", [@fresh]);
     is "$res->{status} $res->{fetches}", '200 1', "a member is down: page $n comes from the other";
-    $res = ask("/failing/$n");
+    $res = $site->ask("/failing/$n");
     is "$res->{status} $res->{fetches}", '200 0', 'and is stored';
 }
-my $res = ask('/sticky/p', [@fresh, ':body' => 'one'], Cookie => 'ROUTE=x.one');
+my $res = $site->ask('/sticky/p', [@fresh, ':body' => 'one'], Cookie => 'ROUTE=x.one');
 is $res->{body}, 'one', 'a sticky session, by cookie';
-is ask('/sticky/p', undef, Cookie => 'ROUTE=x.two')->{body}, 'one',
+is $site->ask('/sticky/p', undef, Cookie => 'ROUTE=x.two')->{body}, 'one',
     'the page is the same for a session of another member';
 is $second->fetches, 0, 'which is not asked';
-is ask('/sticky/q', undef, Cookie => 'ROUTE=x.two')->{body}, 'two', 'what it has fetched';
-is ask('/sticky/q', undef, Cookie => 'ROUTE=x.one')->{body}, 'two', 'is for all, too';
-is ask('/sticky/r;route=x.two')->{body}, 'two', 'by path: a URL of its own';
-$res = ask('/sticky/r;route=x.one', [@fresh, ':body' => 'one']);
+is $site->ask('/sticky/q', undef, Cookie => 'ROUTE=x.two')->{body}, 'two', 'what it has fetched';
+is $site->ask('/sticky/q', undef, Cookie => 'ROUTE=x.one')->{body}, 'two', 'is for all, too';
+is $site->ask('/sticky/r;route=x.two')->{body}, 'two', 'by path: a URL of its own';
+$res = $site->ask('/sticky/r;route=x.one', [@fresh, ':body' => 'one']);
 is "$res->{fetches} $res->{body}", '1 one', 'as is that of another';
 
 # --- ProxyPass ! ------------------------------------------------------------------------------
@@ -90,11 +90,11 @@ is "$res->{fetches} $res->{body}", '1 one', 'as is that of another';
 mkdir $t->dir . "/htdocs/$_" or die for qw(app app/static app/deep list);
 $t->write_file("htdocs/app/$_/f.txt", "a file of $_") for qw(static deep);
 for my $where (qw(static deep)) {
-    my ($one, $two) = map { ask("/app/$where/f.txt") } 1, 2;
+    my ($one, $two) = map { $site->ask("/app/$where/f.txt") } 1, 2;
     is "$one->{body} $one->{fetches} " . status_of($two), "a file of $where 0 hit",
         "ProxyPass !, $where: a file, then from the cache";
 }
-is ask('/app/p', [@fresh, ':body' => 'of the origin'])->{body}, 'of the origin', 'beside it: proxied';
+is $site->ask('/app/p', [@fresh, ':body' => 'of the origin'])->{body}, 'of the origin', 'beside it: proxied';
 
 # --- files ------------------------------------------------------------------------------------
 
@@ -126,19 +126,19 @@ like $t->get('/list/')->{body}, qr/Index of/, 'a list of files' for 1, 2;
 
 SKIP: {
     skip 'mod_http2 needs threads', 1 unless $threads;
-    my $got = ask('/h2/p', [@fresh, ETag => '"h"', ':body' => 'by HTTP/2']);
+    my $got = $site->ask('/h2/p', [@fresh, ETag => '"h"', ':body' => 'by HTTP/2']);
     is "$got->{status} $got->{fetches} $got->{body}", '200 1 by HTTP/2', 'a backend by HTTP/2';
-    $got = ask('/h2/p');
+    $got = $site->ask('/h2/p');
     is "$got->{fetches} $got->{body}", '0 by HTTP/2', 'from the cache';
     $t->clock_advance(601);
-    $got = ask('/h2/p', [304, ETag => '"h"', 'Cache-Control' => 'max-age=600']);
+    $got = $site->ask('/h2/p', [304, ETag => '"h"', 'Cache-Control' => 'max-age=600']);
     is "$got->{status} $got->{fetches} $got->{body}", '200 1 by HTTP/2', 'confirmed by 304';
-    my $large = ask('/h2/large', [@fresh, ':size' => 300_000]);
-    ok $large->{body} eq ask('/h2/large')->{body} && length $large->{body} == 300_000, 'a large one';
+    my $large = $site->ask('/h2/large', [@fresh, ':size' => 300_000]);
+    ok $large->{body} eq $site->ask('/h2/large')->{body} && length $large->{body} == 300_000, 'a large one';
     # mod_proxy_http2 leaves a kept connection waiting, without this module as well.
-    $got = ask('/h2/half', [@fresh, ':size' => 5000, ':cut' => 2000], Connection => 'close');
+    $got = $site->ask('/h2/half', [@fresh, ':size' => 5000, ':cut' => 2000], Connection => 'close');
     ok $got->{status} >= 500 || !$got->{complete}, 'half a page: the visitor can tell';
-    $got = ask('/h2/half', [@fresh, ':body' => 'whole']);
+    $got = $site->ask('/h2/half', [@fresh, ':body' => 'whole']);
     is "$got->{fetches} $got->{body}", '1 whole', 'and it is not stored';
 }
 ok wait_until(sub { $t->counters->{flights} == 0 }), 'no fetch is left under way';

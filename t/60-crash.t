@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/60-crash.t. kill -9 of every child, again and again, under a load of hits and misses of
 # three devices: no answer is ever wrong or mixed up, nothing on disk is found damaged, and
 # what was stored before the last kill is served after it.
@@ -40,8 +41,8 @@ CONF
     $t->allow_log(qr/AH\d+: children are killed successively/, qr/DC0171/);
     my $auto = $t->origin_auto(\&site_answer);
     my $load = DevCache::Load->start($t->port, next => \&any_page, check => \&site_wrong);
-    for (1 .. 5) {
-        $load->wait_answers(200);
+    for (1 .. 10) {
+        $load->wait_answers(100);
         $t->kill_child($t->pids);
     }
     $load->wait_answers(200);

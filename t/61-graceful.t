@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/61-graceful.t. Restarts under load. Graceful ones lose no request and no stored object,
 # a full one finds the cache warm, and a new DevCacheSize takes effect with the full one.
 # mpm: any
@@ -91,7 +92,7 @@ $t->wait_log(qr/DC0003/);
 is $t->counters->{store_size}, 128 << 20, 'a smaller DevCacheSize does not change with a reload';
 is_deeply ask_all(@pages), { wrong => [], fetches => 0 }, 'and nothing is lost by it';
 $t->restart;
-$t->wait_log(qr/DC0204/);
+$t->wait_log(qr/DC0210/);
 my $now = $t->counters;
 is $now->{store_size}, 12 << 20, 'a restart applies it';
 cmp_ok $now->{store_bytes}, '<=', 12 << 20, 'the bound holds at once';
@@ -102,7 +103,7 @@ cmp_ok $asked->{fetches}, '>', 0, 'some large ones had to go';
 cmp_ok $t->counters->{store_bytes}, '<=', 12 << 20, 'within the bound';
 
 $t->restart(conf('128M'));
-$t->wait_log(qr/DC0204/, 2);
+$t->wait_log(qr/DC0210/, 2);
 $asked = ask_all(@pages[0 .. 9]);
 is_deeply $asked->{wrong}, [], 'a larger one again';
 cmp_ok $asked->{fetches}, '<', 30, 'keeps what was stored';

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/62-bound.t. 20,000 objects into a cache for about 5,000: the files never hold more than
 # DevCacheSize, at no moment that could be caught, and popular pages go on being hits.
 use strict;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/70-protocols.t. The same answers by HTTP/1.0, by HTTP/1.1 pipelined, by HTTP/2 and over TLS:
 # from the origin, from the cache, whole, in part, conditional and without a body.
 # mpm: any

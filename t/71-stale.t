@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/71-stale.t. Stale answers: served at once and refreshed once, at the client's wish, when
 # the origin is dead in any way, and never where that is forbidden.
 # mpm: any
@@ -22,7 +23,7 @@ my $t = DevCache::Test->start(<<'CONF');
     DevCacheStaleIfUnreachable 60
 </Location>
 ProxyPass /slow/ @ORIGIN@/slow/ retry=0 timeout=1
-ProxyPass / @ORIGIN@/ retry=0
+ProxyPass / @ORIGIN@/ retry=0 disablereuse=on
 CONF
 $t->allow_log(qr/proxy(?:_http)?:error/);
 
@@ -192,7 +193,9 @@ my %copy = (
     '/sie'    => ['stale-if-error=1000', 'stale'],
     '/must'   => ['must-revalidate, stale-if-error=1000', 'must'],
     '/proxy'  => ['proxy-revalidate, stale-if-error=1000', 'must'],
-    '/shared' => ['s-maxage=10, stale-if-error=1000', 'must'],
+    '/shared' => ['s-maxage=10', 'must'],
+    '/said'   => ['s-maxage=10, stale-if-error=1000', 'stale'],
+    '/both'   => ['s-maxage=10, stale-if-error=1000, must-revalidate', 'must'],
     '/no'     => ['no-cache, stale-if-error=1000', 'must', ETag => '"e"'],
 );
 for my $kept (0, 1) {
@@ -206,6 +209,7 @@ for my $kept (0, 1) {
         for my $death (@deaths) {
             my ($name, $proxy, $must, $do) = @$death;
             my $c = $t->client;
+            $t->clock_advance(31);  # what failed a moment ago would not be asked
             $c->get("/fresh$path") if $kept;
             $t->origin->down unless $do;
             my $x = $c->send_req($path);
@@ -224,12 +228,13 @@ for my $kept (0, 1) {
             is $c->get("/fresh$path")->{body}, 'fresh', 'and the connection goes on'
                 unless ($res->header('Connection') // '') =~ /close/;
         }
+        $t->clock_advance(31);
         my $x = $t->send_req($path);
         $t->origin->accept->reply(200, { 'Cache-Control' => 'max-age=10' }, 'alive');
         is $x->response->{body}, 'alive', 'when it is back it is asked';
     }
 }
-is counter('stale_errors'), 2 * @deaths, 'stale answers for errors are counted';
+is counter('stale_errors'), 4 * @deaths, 'stale answers for errors are counted';
 
 # Nothing stored, on a kept connection.
 for my $death (@deaths) {
@@ -246,10 +251,11 @@ for my $death (@deaths) {
 }
 
 # DevCacheStaleIfUnreachable: for no answer at all, not for one of status 5xx.
-store('/reach/a', 'r');
-$t->clock_advance(11);
 for my $death (@deaths) {
     my ($name, undef, undef, $do) = @$death;
+    $t->clock_advance(31);
+    store('/reach/a', 'r');
+    $t->clock_advance(31);
     $t->origin->down unless $do;
     my $x = $t->send_req('/reach/a');
     $do ? $do->($t->origin->accept) : $x->response;
@@ -262,13 +268,14 @@ for my $death (@deaths) {
 store('/slow/sie', 's', 'stale-if-error=1000');
 store('/slow/must', 's', 'must-revalidate');
 store('/word', 'w');
-store('/late', 'l', 'stale-if-error=5');
+store('/late', 'l', 'stale-if-error=35');
 $t->clock_advance(11);
 my @slow = map { $t->send_req("/slow/$_") } qw(sie must);
 my @held = map { $t->origin->accept } @slow;
 is $slow[0]->response->{body}, 's', 'no answer in time, stale-if-error';
 is $slow[1]->response->{status}, 504, 'no answer in time, must-revalidate';
 $_->close for @held;
+$t->clock_advance(31);
 my $x = $t->send_req('/word', 'Cache-Control' => 'stale-if-error=1000');
 $t->origin->accept->reply(503, {}, 'error');
 is $x->response->{body}, 'w', 'the client may ask for stale-if-error itself';

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/73-collapse.t. One fetch for all who want the same: cold, expired, by device and variant,
 # streamed while it comes; and everybody for himself as soon as it is not for all.
 # mpm: any
@@ -11,6 +12,7 @@ use DevCache::Test;
 
 my $t = DevCache::Test->start(<<'CONF');
 DevCacheSize 64M
+DevCacheKnownHeaders X-Lang
 <Location "/">
     DevCache On
     DevCacheStatusHeader On
@@ -22,7 +24,7 @@ DevCacheSize 64M
 <Location "/short/">
     DevCacheCollapseWait 1
 </Location>
-ProxyPass / @ORIGIN@/ retry=0
+ProxyPass / @ORIGIN@/ retry=0 disablereuse=on
 CONF
 $t->allow_log(qr/proxy(?:_http)?:error/, qr/DC0171/);
 
@@ -341,5 +343,38 @@ for my $case (['private' => { 'Cache-Control' => 'private' }],
     is $t->get('/purged')->{body}, 'after', 'and the old one is not stored';
 }
 
+$t->finish;
+
+# --- the owner is taken off the processor as it stores ------------------------------------------
+
+# Stopped between the end of a shared file and the entry: those in other processes wait.
+$t = DevCache::Test->start(<<'CONF', env => { DEVCACHE_FAULT => 'kill-after-append:1:stop' });
+<Location "/">
+    DevCache On
+</Location>
+ProxyPass / @ORIGIN@/ disablereuse=on
+CONF
+sub state_of {
+    my $pid = shift;
+    open my $in, '<', "/proc/$pid/stat" or return '';
+    return (<$in> // '') =~ /\) (\S)/ ? $1 : '';
+}
+{
+    my ($own, $fetch) = owner('/stopped');
+    my @rest = followers(1, '/stopped');
+    $fetch->head(200, { %fresh, 'Transfer-Encoding' => 'chunked' });
+    $fetch->chunk('one');
+    is $rest[0]->body_of(3), 'one', 'a follower reads it as it comes';
+    $fetch->chunk('two');
+    $fetch->last_chunk;
+    my @stopped;
+    ok DevCache::Wait::wait_until(sub { @stopped = grep { state_of($_) eq 'T' } $t->pids }),
+        'the owner has stopped';
+    push @rest, map { $t->send_req('/stopped') } 1 .. 3;
+    ok $t->origin->quiet(0.3), 'the origin is not asked again meanwhile';
+    kill CONT => @stopped;
+    is bodies($own, @rest), join(',', ('onetwo') x 5), 'all have it';
+    ok $t->origin->quiet(0.05), 'one fetch for all';
+}
 $t->finish;
 done_testing;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/74-collapse-crash.t. The child that fetches for all is killed: one of those who wait
 # takes over, nobody waits without end, and half a body is seen to be half.
 # mpm: any
@@ -12,7 +13,7 @@ my $t = DevCache::Test->start(<<'CONF');
 <Location "/">
     DevCache On
 </Location>
-ProxyPass / @ORIGIN@/ retry=0
+ProxyPass / @ORIGIN@/ retry=0 disablereuse=on
 CONF
 $t->allow_log(qr/AH\d+: child(?:ren are killed| pid \d+ exit signal Killed)/, qr/DC0171/,
               qr/AH\d+: child process \d+ .* exit signal Killed/, qr/proxy(?:_http)?:error/);

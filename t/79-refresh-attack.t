@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/79-refresh-attack.t. Refreshes whose origin fails or never ends, visitors over TLS, HTTP/2
 # and with a login, threads that do not start: nobody is harmed, and the log says what it was.
 # mpm: any
@@ -23,21 +24,11 @@ my $conf = <<'CONF';
     AuthUserFile "@DIR@/htdigest"
     Require valid-user
 </Location>
-<Location "/quick/">
-    DevCacheQuick On
-    DevCacheRefreshAhead 1000
-</Location>
-<LocationMatch "^/quick">
-    AuthType Digest
-    AuthName "members"
-    AuthUserFile "@DIR@/htdigest"
-    Require valid-user
-</LocationMatch>
 RewriteEngine On
 RewriteCond %{ENV:SEEN} =1
 RewriteRule ^/odd/(.*)$ @ORIGIN@/other/$1 [P]
 RewriteRule .* - [E=SEEN:1]
-ProxyPass / @ORIGIN@/ retry=0
+ProxyPass / @ORIGIN@/ retry=0 disablereuse=on
 CONF
 my $swr = 'max-age=10, stale-while-revalidate=1000';
 
@@ -59,7 +50,6 @@ sub store {
 
 my @modules = qw(rewrite auth_digest authn_file authn_core authz_user);
 my $t = start($conf, modules => \@modules);
-$t->allow_log(qr/DC0009/);
 
 {
     my %seen;
@@ -82,7 +72,6 @@ $t->allow_log(qr/DC0009/);
 $t->finish;
 
 $t = start($conf, modules => \@modules);
-$t->allow_log(qr/DC0009/);
 {
     store($t, '/endless', {}, 'one');
     $t->clock_advance(11);
@@ -124,16 +113,10 @@ $t->allow_log(qr/DC0009/);
     my $before = $t->counters->{refreshes};
     is $t->get('/member/a', $login->('/member/a'))->{body}, 'one', 'a member, stale';
     my $fetch = $t->origin->accept;
-    like $fetch->header('Authorization'), qr/^Digest username="jo"/, 'the refresh is the same';
+    is $fetch->header('Authorization'), undef, 'the refresh is nobody\'s';
     $fetch->reply(200, $public, 'two');
     $t->wait_counter(refreshes => $before + 1);
     is $t->get('/member/a', $login->('/member/a'))->{body}, 'two', 'and stored';
-
-    store($t, '/quick/a', $public, 'one', $login->('/quick/a'));
-    $t->clock_advance(8);
-    is $t->get('/quick/a')->{body}, 'one', 'who was not asked for a login';
-    $t->wait_log(qr{DC0122: refresh: \S+/quick/a \S+ not begun: the hooks say 401});
-    ok $t->origin->quiet(0.05), 'refreshes nothing';
 }
 $t->finish;
 
@@ -222,7 +205,6 @@ $t->finish;
 SKIP: {
     skip 'the background needs threads', 1 if $mpm eq 'prefork';
     $t = start($conf, modules => \@modules, env => { DEVCACHE_FAULT => 'background-push:1' });
-    $t->allow_log(qr/DC0009/);
     $t->origin_auto(sub { return (200, { 'Cache-Control' => "${swr}000" }, 'one') });
     $t->get('/push');
     $t->clock_advance(11);
@@ -234,6 +216,25 @@ SKIP: {
         $t->get('/push');
         return $t->counters->{refreshes};
     }), 'and the next one runs';
+    $t->finish;
+}
+
+# --- an httpd that it was not compiled for ------------------------------------------------------
+
+# mpm_event's own struct is not known then, so that nothing runs in threads that have none.
+SKIP: {
+    skip 'about mpm_event', 1 if $mpm ne 'event';
+    $t = start($conf, modules => \@modules, env => { DEVCACHE_FAULT => 'other-httpd:1' });
+    $t->expect_log(qr/DC0129: background: mod_devcache was compiled for httpd 2\.4\.\d+, and this is 2\.4\.\d+: .* compile it anew/);
+    $t->origin_auto(sub { return (200, { 'Cache-Control' => $swr }, 'one') });
+    for my $path ('/other', '/member/../other2') {
+        $t->get($path);
+        $t->clock_advance(11);
+        my $before = $t->counters->{refreshes};
+        cmp_ok $t->get($path)->header('Age'), '>', 10, "$path: stale";
+        $t->wait_counter(refreshes => $before + 1);
+        cmp_ok $t->get($path)->header('Age'), '<', 10, 'refreshed';
+    }
     $t->finish;
 }
 done_testing;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What Prometheus makes of the metrics, the alert rules and the dashboard: its own promtool
 # reads them, and all that they name is there.
 use strict;
@@ -7,8 +8,10 @@ use lib "$FindBin::Bin/lib";
 use File::Temp;
 use JSON::PP;
 use Test::More;
+use DevCache::File qw(slurp);
 use DevCache::Test;
 
+chdir "$FindBin::Bin/.." or die $!;
 my ($promtool) = grep { -x } "$FindBin::Bin/../build/peers/usr/bin/promtool",
     map { "$_/promtool" } split /:/, $ENV{PATH};
 plan skip_all => 'promtool is not here: tools/packages.sh test' if !$promtool;
@@ -38,12 +41,15 @@ isnt +(promtool("devcache_x_total{ 1\n", qw(check metrics)))[0], 0, 'promtool fi
 # Two stores, of which one has a path that must be escaped.
 my $conf = <<'CONF';
 DevCacheRoot "@ROOT@"
+DevCacheTier redis://127.0.0.1:1
+DevCacheTierUse objects
 <Location "/">
     DevCache On
     ProxyPass @ORIGIN@/ disablereuse=on
 </Location>
 CONF
 my $t = DevCache::Test->start($conf, ports => ['OTHER']);
+$t->allow_log(qr/DC0234: tier: redis:.*cannot connect/);   # nobody is there
 
 sub metrics { return $t->get('/?prometheus', ':port' => $t->port('STATUS_PORT'))->{body} }
 
@@ -55,6 +61,7 @@ Listen 127.0.0.1:@OTHER@
 <VirtualHost 127.0.0.1:@OTHER@>
     DevCacheRoot "@DIR@/a \"second\\ root"
     DevCacheSize 8M
+    DevCacheTier off
 </VirtualHost>
 CONF
 for my $agent (PC, PHONE) {
@@ -73,13 +80,6 @@ like metrics(), qr{^devcache_store_size_bytes\{root="[^"]*/a \\"second\\\\ root"
     'and another, with its name escaped';
 
 # --- alert rules and dashboard --------------------------------------------------------
-
-sub slurp {
-    my $name = "$FindBin::Bin/../$_[0]";
-    open my $file, '<', $name or die "$name: $!\n";
-    local $/;
-    return <$file>;
-}
 
 my $rules = 'conf/monitoring/devcache.rules.yml';
 for my $call ([check => rules => $rules], [test => rules => 't/data/alerts.test.yml']) {
@@ -114,7 +114,7 @@ for my $word (slurp($rules) =~ /(?:status|result|source)=~?"([^"]+)"/g,
 
 sub is_status {
     my $word = shift;
-    return slurp('devcache_meter.h') =~ /^\s*O\(\w+, "\Q$word\E",/m;
+    return slurp('stats/meter.h') =~ /^\s*O\(\w+, "\Q$word\E",/m;
 }
 
 my @alerts = slurp($rules) =~ /^\s*- alert: (\w+)/mg;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/83-devcachectl.t. The administrator's tool: what it says of a cache and of a server, that
 # it changes nothing there, that it finds every kind of damage, and what it refuses.
 use strict;
@@ -65,7 +66,8 @@ cmp_ok scalar @verbs, '>=', 4, '  names the verbs';
 for (@verbs) {
     my $ran = ctl($_, '--help');
     is $ran->{exit}, 0, "$_ --help";
-    like $ran->{out}, qr/^usage: devcachectl $_ .*--json/s, '  says how to use it';
+    like $ran->{out}, qr/^usage: devcachectl $_ .*--help/s, '  says how to use it';
+    like $ran->{out}, qr/--json/, '  and that it can print JSON' if $_ ne 'classify';
 }
 
 # --- ls -------------------------------------------------------------------------------
@@ -87,6 +89,11 @@ is join(' ', sort map { $_->{class} } @$all), 'mobile pc tablet', 'ls --json wit
 is_deeply [sort keys %{ $all->[0] }],
     [qw(age class live size status ttl url used)], '  what it tells of each';
 is_deeply ctl_json('ls', '--root', $root, 'http://nobody'), [], '  nothing by that prefix';
+my ($address) = $base =~ m{//(.*)};
+for (['127.0.0.1', 7], [$address, 7], ["127.0.0.1/page", 3], ["$address/all/", 4], ['127.0.0', 0],
+     ['127.0.0.1:1', 0], ['nobody', 0]) {
+    is scalar @{ ctl_json('ls', '--root', $root, $_->[0]) }, $_->[1], "ls $_->[0]";
+}
 
 # --- show -----------------------------------------------------------------------------
 
@@ -158,7 +165,7 @@ is_deeply times_of(), $times, 'not even an access time of a stopped server\'s fi
 is_deeply bytes_of(), $bytes, '  nor a byte of them';
 is_deeply [$root, sort glob "$root/*"], \@files, '  and there is no new one';
 is $verify->{exit}, 0, 'verify of a stopped server\'s directory';
-like $verify->{out}, qr/^\d+ segments, [\d.]+[KM]B: \d+ objects \(\d+ in use\), \d+ removals, 0 writes not finished, 0 damaged$/m, '  in one line';
+like $verify->{out}, qr/^\d+ segments, [\d.]+[KM]B: \d+ objects \(\d+ in use\), 0 writes not finished, 0 damaged$/m, '  in one line';
 like $verify->{err}, qr/\Averify: .*verify: 100%\n\z/s, '  with lines of progress';
 my $drawn = ctl_tty('verify', '--root', $root);
 like $drawn->{out}, qr/\rverify \[#+\] 100%/, '  with a bar on a terminal';
@@ -311,9 +318,11 @@ $class{ $_->[2]{'x-device-type'} }++ for $auto->requests;
 is_deeply \%class, { pc => 4, tablet => 4, mobile => 4 }, '  by each class of devices';
 my $again = ctl_json('warm', '-f', $urls, '--rate', 1000);
 is "$again->{hit} $again->{stored} $again->{not_stored} $again->{no_answer}", '9 0 3 0', '  and once more, as JSON';
+my $named = ctl_json('warm', "$base/a", "$base/news/1", '--rate', 1000);
+is "$named->{urls} $named->{hit} $named->{stored}", '2 6 0', '  and by URLs of the command line';
 like ctl_tty('warm', '-f', $urls, '-R', 1000)->{out}, qr/warm \[#+ *\] +\d+%/, '  with a bar on a terminal';
-for ([], ['-f', '/nonexistent'], ['-f', '/dev/null'], ['-f', $t->write_file('bad', "ftp://x/\n")],
-     ['-f', $urls, '--rate', 'fast'], ['-f', $urls, '--rate', 0], ['-f', $urls, '-c', 0], ['-f', $urls, '--connect', 'x']) {
+for ([], ['-f', '/nonexistent'], ['-S', 'x'], ['-S', 'ftp://x/'], ['-f', '/dev/null'], ['-f', $t->write_file('bad', "ftp://x/\n")],
+     ['www.example.org/'], ['-f', $t->write_file('long', "$base/" . 'x' x 9000 . "\n")], ['-f', $urls, '--rate', 'fast'], ['-f', $urls, '--rate', 0], ['-f', $urls, '-c', 0], ['-f', $urls, '--connect', 'x']) {
     my $ran = ctl('warm', @$_);
     is $ran->{exit}, 2, "exit code 2: warm @$_";
     like $ran->{err}, qr/^devcachectl warm: .+\n\z/, '  and a sentence';
@@ -323,6 +332,15 @@ is ctl('warm', '-f', $t->write_file('nobody', "http://127.0.0.1:9/\n"))->{exit},
 my $elsewhere = ctl_json('warm', '-f', $t->write_file('named', "http://www.example.org/a\n"), '--connect',
                          '127.0.0.1:' . $t->port);
 is $elsewhere->{stored}, 3, 'warm of another name by --connect';
+
+# --- ready ----------------------------------------------------------------------------
+
+is ctl('ready', '--url', $status)->{out}, "ready\n", 'ready';
+is_deeply ctl_json('ready', '--url', $status), { ready => JSON::PP::true }, '  as JSON';
+my $page = ctl('ready', '--url', "$base/private");
+is $page->{exit}, 1, 'another page is not ready';
+like $page->{err}, qr/is not a devcache-status page/, '  and says so';
+is ctl('ready', '--url', 'http://127.0.0.1:9/')->{exit}, 1, 'no server is not ready';
 
 my $top = ctl('top', '--once', '--url', $status, '-i', 0.1);
 is $top->{exit}, 0, 'top';

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t/84-explain.t. What the server says it would do with a request is what it does, with file
 # and line of the directive that decides; asking changes nothing and tells no secret.
 # mpm: any
@@ -25,7 +26,12 @@ Listen 127.0.0.1:@OTHER@
         DevCacheForceTTL 30
     </Location>
     <Location "/default/">
+        DevCacheDefaultTTL 2min 404
         DevCacheDefaultTTL 1min
+        DevCacheDefaultTTL 3min 301 302
+    </Location>
+    <Location "/old/g/">
+        DevCacheHeuristic 20 30
     </Location>
     <Location "/low/">
         DevCacheMaxTTL 20
@@ -38,9 +44,6 @@ Listen 127.0.0.1:@OTHER@
     </Location>
     <Location "/denied/">
         Require ip 192.0.2.1
-    </Location>
-    <Location "/quick/">
-        DevCacheQuick On
     </Location>
     <Location "/bypass/">
         DevCacheBypass "%{HTTP:X-Preview} == 'yes'"
@@ -68,8 +71,13 @@ Listen 127.0.0.1:@OTHER@
     RewriteRule ^/moved/(.*)$ /page/$1 [R=302,L]
     RewriteCond %{HTTP_COOKIE} beta
     RewriteRule ^/rewritten/(.*)$ @ORIGIN@/beta/$1 [P]
+    <Directory "@DIR@/old">
+        Require all granted
+    </Directory>
     Alias /files/ "@DIR@/htdocs/"
     ProxyPass /files/ !
+    Alias /old/ "@DIR@/old/"
+    ProxyPass /old/ !
     ProxyPass / @ORIGIN@/
 </VirtualHost>
 <VirtualHost 127.0.0.1:@PORT@>
@@ -172,7 +180,7 @@ is $fridge->{device}{class}, 'fridge', 'an own rule';
 is $fridge->{device}{at}, line_of(qr/DevCacheDeviceRule/), '  with file and line';
 
 for (['/files/plain', 'a file'], ['/files/page.html', 'a file with a type'], ['/files/', 'a folder\'s index'],
-     ['/files/app/x.html', 'one rewritten in its directory'], ['/rewritten/x', 'a rewritten one'], ['/page/a%20b%C3%A9?x=%20&y', 'escapes'], ['/quick/q', 'DevCacheQuick'],
+     ['/files/app/x.html', 'one rewritten in its directory'], ['/rewritten/x', 'a rewritten one'], ['/page/a%20b%C3%A9?x=%20&y', 'escapes'],
      ['/page/a;b@c+d?', 'an empty query'], ['/query/x?utm_source=1&id=2', 'a shortened query']) {
     my @beta = $_->[0] =~ /rewritten/ ? (Cookie => 'beta') : ();
     is_kept($_->[1], miss => $_->[0], @beta);
@@ -193,7 +201,13 @@ my $bypass = is_kept('DevCacheBypass', bypass => '/bypass/x', 'X-Preview' => 'ye
 is $bypass->{decided_by}{at}, line_of(qr/DevCacheBypass/), '  with file and line';
 is_kept('the same without', miss => '/bypass/x');
 my $override = is_kept('a header that changes pages', bypass => '/page/1', 'X-Forwarded-Host' => 'evil');
-is_deeply $override->{fields}, ['X-Forwarded-Host'], '  which is named';
+is $override->{odd_field}{name}, 'X-Forwarded-Host', '  which is named';
+is $override->{odd_field}{write}, 'DevCacheKeyHeaders X-Forwarded-Host', '  with the line to write';
+my $odd = is_kept('an unknown field', miss => '/page/odd', 'X-Odd' => 'secret');
+is $odd->{odd_field}{name}, 'X-Odd', '  which is named';
+is $odd->{odd_field}{write}, 'DevCacheKnownHeaders X-Odd', '  with the line to write';
+like ctl('explain', "$base/page/odd", '-H', 'X-Odd: 1', '-u', "$base/st")->{out},
+    qr/^field +X-Odd: what applications.*\nwrite +DevCacheKnownHeaders X-Odd$/m, '  and printed';
 is_kept('no-store', bypass => '/page/1', 'Cache-Control' => 'no-store');
 is_kept('no-cache', validate => '/page/1', 'Cache-Control' => 'no-cache', 'User-Agent' => PC);
 is_kept('only-if-cached', timeout => '/page/9', 'Cache-Control' => 'only-if-cached');
@@ -206,7 +220,7 @@ is $must->{because}{reason}, 'no-cache', '  and why';
 # --- who says how long ----------------------------------------------------------------------
 
 for (['/forced/x', 30, 'directive', qr/DevCacheForceTTL 30/, 'directive'],
-     ['/default/x', 60, 'directive', qr/DevCacheDefaultTTL/, 'directive'],
+     ['/default/x', 60, 'directive', qr/DevCacheDefaultTTL 1min/, 'directive'],
      ['/low/x', 20, 'origin', qr/DevCacheMaxTTL/, 'lowered'],
      ['/high/x', 2000, 'origin', qr/DevCacheMinTTL/, 'raised']) {
     my ($path, $seconds, $by, $directive, $name) = @$_;
@@ -215,6 +229,21 @@ for (['/forced/x', 30, 'directive', qr/DevCacheForceTTL 30/, 'directive'],
     is $life->{seconds}, $seconds, "$path: $seconds s";
     is $life->{by}, $by, "  by the $by";
     is $life->{$name}{at}, line_of($directive), "  $name: file and line";
+}
+is join(', ', map { $_->{directive} } grep { $_->{directive} =~ /DefaultTTL/ } @{ ask("$base/default/x")->{directives} }),
+    'DevCacheDefaultTTL 3min 301 302, DevCacheDefaultTTL 2min 404, DevCacheDefaultTTL 1min', 'lines that add up are all listed';
+
+my $old = $t->dir . '/old';
+mkdir $old and mkdir "$old/g" or die $!;
+utime time - 400 * 86400, time - 400 * 86400, $t->write_file('old/old', 'old'), $t->write_file('old/g/old', 'old') or die $!;
+for (['/old/old', 3600, 10, undef], ['/old/g/old', 30, 20, line_of(qr/DevCacheHeuristic/)]) {
+    my ($path, $seconds, $percent, $line) = @$_;
+    $t->get($path, 'User-Agent' => PC);
+    my $life = ask("$base$path", 'User-Agent' => PC)->{stored}{lifetime};
+    is "$life->{by} $life->{seconds} $life->{percent} $life->{at_most}", "guess $seconds $percent $seconds", "$path: a guess, and its bound";
+    is $life->{directive}{at}, $line, '  file and line, where it is not the default';
+    like ctl('explain', "$base$path", '-A', PC, '--url', "$base/st")->{out},
+        qr/^lifetime +$seconds s, by a guess: $percent % of the time since Last-Modified, at most $seconds s, by (?:"DevCacheHeuristic 20 30" at|default \(DevCacheHeuristic\)$)/m, '  in words';
 }
 $t->get('/headers/x', 'User-Agent' => PC);
 my $life = ask("$base/headers/x", 'User-Agent' => PC)->{stored}{lifetime};
@@ -246,7 +275,7 @@ is ask("https://127.0.0.1/")->{vhost}{name}, '127.0.0.1', 'a port that nobody li
 
 $t->get('/cookie', Cookie => 'id=topsecret', 'User-Agent' => PC);
 my %before = %{ $t->counters };
-my $listed = ctl('ls', '--root', $t->root)->{out} =~ s/ +\d+[smhd] / /gr;
+my $listed = ctl('ls', '--root', $t->root)->{out} =~ s{ +-?\d+[smhd] }{ }gr;
 my $asked = $auto->fetches;
 my $logged = () = $t->access_lines;
 my $secret;
@@ -261,7 +290,7 @@ like explain_text($secret), qr/"present"/, '  but for its presence';
 my %after = %{ $t->counters };
 delete @$_{qw(classified spoofed)} for \%before, \%after;
 is_deeply { map { $_ => $after{$_} } grep { !/_seconds|_us|uptime|now/ } keys %before }, \%before, 'no counter has moved';
-is ctl('ls', '--root', $t->root)->{out} =~ s/ +\d+[smhd] / /gr, $listed, 'nothing is stored, nothing counts as used';
+is ctl('ls', '--root', $t->root)->{out} =~ s{ +-?\d+[smhd] }{ }gr, $listed, 'nothing is stored, nothing counts as used';
 is $auto->fetches, $asked, 'the origin was not asked';
 is scalar(() = $t->access_lines(qr{/denied/|/cookie})), scalar(grep { m{/denied/|/cookie} } ($t->access_lines)[0 .. $logged - 1]),
     'the access log has only what was asked for';
@@ -286,7 +315,7 @@ is $t->get('/st?explain=' . escape("$base/" . 'x' x 3000))->{status}, 200, 'a lo
 my $st = "$base/st";
 my $ran = ctl('explain', "$base/default/x", '-A', PC, '--url', $st);
 is $ran->{exit}, 0, 'devcachectl explain';
-like $ran->{out}, qr/^lifetime +60 s, by "DevCacheDefaultTTL 1min" at \Q@{[ line_of(qr{DevCacheDefaultTTL}) ]}\E$/m, '  who says how long';
+like $ran->{out}, qr/^lifetime +60 s, by "DevCacheDefaultTTL 1min" at \Q@{[ line_of(qr{DevCacheDefaultTTL 1min}) ]}\E$/m, '  who says how long';
 like $ran->{out}, qr/^device +pc \(kind pc\), by the built-in rule/m, '  the class and its rule';
 is ctl_json('explain', "$base/page/1", '-H', 'Cache-Control: no-store', '-H', 'Accept: x', '--url', $st)->{answer}, 'bypass', '  with headers, as JSON';
 is ctl('explain', 'page', '--url', $st)->{exit}, 2, '  of no URL: 2';
@@ -295,7 +324,6 @@ is $refused->{exit}, 1, '  refused: 1';
 like $refused->{err}, qr/refuses \(403\): .*Require/, '  with the server\'s reason';
 is ctl('explain', "$base/page/1", '--url', "$base/page/1")->{exit}, 1, '  of another page: 1';
 
-$t->allow_log(qr/AH01797|AH01630/,                # denied by the test itself
-              qr/DC0009: conf: DevCacheQuick/);   # warned of, and meant
+$t->allow_log(qr/AH01797|AH01630/);    # denied by the test itself
 $t->finish;
 done_testing;

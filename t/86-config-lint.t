@@ -1,13 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
 # What a configuration's common mistakes look like, and that right ones are passed over:
 # each sentence names the directive, its file and line, and what to do.
 use strict;
 use warnings;
+use File::Temp ();
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use File::Temp ();
 use Test::More;
 use DevCache::Test;
 
-my @modules = qw(rewrite cache cache_disk deflate filter authz_host);
+my @modules = qw(rewrite cache cache_disk deflate filter authz_host dir);
 my $on = qq{<Location "/">\n    DevCache On\n</Location>\n};
 
 # The sentences about a configuration. Its folder is below /tmp, which is told as well.
@@ -17,6 +20,12 @@ sub sentences {
     fail('httpd -t') or diag $said if $status;
     return grep { !/what lies there is cleaned away/ } $said =~ /^.*\b(DC(?:0180|0009): conf: .*)$/mg;
 }
+
+# A folder as WordPress has it.
+my $site = File::Temp::tempdir(CLEANUP => 1);
+mkdir "$site/wp-admin" or die;
+open my $login, '>', "$site/wp-login.php" or die;
+close $login;
 
 # Configurations and all that must be said about them.
 my @wrong = (
@@ -31,6 +40,10 @@ my @wrong = (
 </Location>
 CONF
     ['exact User-Agent', $on . 'DevCacheVaryUserAgent exact', qr/DevCacheVaryUserAgent exact .*each version of each browser/],
+    ['purges that nobody signs', "${on}DevCacheTier redis://127.0.0.1 redis://192.0.2.5",
+        qr/DevCacheTier redis:\/\/127\.0\.0\.1 redis:\/\/192\.0\.2\.5 \(.*:\d+\) without DevCacheTierKey: whoever can write to redis:\/\/192\.0\.2\.5, .*can empty the caches of all machines/],
+    ['purges that nobody signs, by TLS to a name', "${on}DevCacheTier rediss://redis.example.org",
+        qr/without DevCacheTierKey: whoever can write to rediss:\/\/redis\.example\.org/],
     ['keyed by visitor', $on . 'DevCacheKeyHeaders X-Forwarded-Proto Cookie',
         qr/DevCacheKeyHeaders .*: Cookie differs from visitor to visitor/],
     ['Vary: Cookie', $on . 'Header append Vary Cookie', qr/Header append Vary Cookie .* differ by cookie/],
@@ -45,6 +58,10 @@ CONF
         . "<Location /st>\nSetHandler devcache-status\n</Location>\n"
         . "<Directory />\nRequire all denied\n</Directory>\n<Directory /var/www>\nRequire all granted\n</Directory>",
         qr/SetHandler devcache-status \(.*\) shows URLs, hosts and errors to everybody/],
+    ['a Require for purges in place of the others', "Listen 1\n<FilesMatch \"^\\.ht\">\nRequire all denied\n</FilesMatch>\n"
+        . "<Location /st>\nSetHandler devcache-status\nRequire local\n</Location>\n"
+        . "<Location />\nDevCache On\nDevCachePurge On\n<Limit PURGE BAN>\nRequire local\n</Limit>\n</Location>",
+        qr/<Limit PURGE BAN> \(.*:\d+\): the Require in it takes the place of Require (?:all denied|local) \(.*:\d+\) for all methods/],
     ['private in the same Location', <<'CONF', qr/makes every response private/],
 <Location "/a">
     DevCache On
@@ -63,15 +80,6 @@ CONF
     ['force-gzip', "${on}AddOutputFilterByType DEFLATE text/html\nBrowserMatch Good force-gzip",
         qr/BrowserMatch Good force-gzip .* without Vary: Accept-Encoding/],
     ['no ETag', "${on}DeflateAlterETag Remove", qr/DeflateAlterE[Tt]ag Remove .* without an ETag/],
-    ['quick beside a Location with Require', <<'CONF', qr/DC0009: .*DevCacheQuick On .* before the Require at/],
-<Location "/">
-    DevCache On
-    DevCacheQuick On
-</Location>
-<Location "/inner">
-    Require ip 10.0.0.0/8
-</Location>
-CONF
     ['On before a wider Off', <<'CONF', qr/DevCache On \(.*:\d+\) has no effect, as DevCache Off \(.*:\d+\) holds there too and comes later/],
 <Location "/a">
     DevCache On
@@ -90,10 +98,19 @@ CONF
     ['a status page that is proxied', "${on}ProxyPass / \@ORIGIN\@/\n<Location /s>\nSetHandler devcache-status\n</Location>",
         qr/SetHandler devcache-status .* is never reached, as ProxyPass/],
     ['nothing is cached', 'DevCacheSize 1G', qr/DevCacheRoot .*nothing is cached/],
-    ['a day in milliseconds', "${on}DevCacheDefaultTTL 86400000", qr/DevCacheDefaultTTL 86400000 .* means 1000 days; .* say 86400$/],
+    ['a day in milliseconds', "${on}<Location /a>\nDevCacheDefaultTTL 86400000\n</Location>", qr/DevCacheDefaultTTL 86400000 .* means 1000 days; .* say 86400$/],
     ['an hour in milliseconds', "${on}DevCacheStaleIfError 3600000", qr/means 41 days; .* say 3600$/],
     ['64 bytes', "${on}DevCacheMaxObjectSize 64", qr/DevCacheMaxObjectSize 64 .* is 64M meant/],
     ['256 bytes free', "${on}DevCacheMinFree 256", qr/is 256M meant/],
+    ['a default beside a login', "${on}DevCacheDefaultTTL 60\nRewriteRule ^/login\$ /index.php",
+        qr/DevCacheDefaultTTL 60 \(.*:\d+\) holds for the whole site, and people log in there \(RewriteRule .*:\d+\)\): .* DevCache Off in a <Location> of login, and by DevCacheCookies/],
+    ['one of several beside a shop', "<Location />\nDevCache On\nDevCacheDefaultTTL 60 404\nDevCacheDefaultTTL 60 301 200\n</Location>\n"
+        . "<LocationMatch \"^/(my-account|checkout)\">\nDevCacheQuery keep\n</LocationMatch>",
+        qr/DevCacheDefaultTTL 60 301 200 .* holds for the whole site, .*LocationMatch/],
+    ['a force beside wp-login.php', "${on}DevCacheForceTTL 60\n<FilesMatch \"^wp-login\\.php\$\">\nRequire all granted\n</FilesMatch>",
+        qr/DevCacheForceTTL 60 .* holds for the whole site, .*wp-login/],
+    ['a default beside an application that lies there', "DocumentRoot \"$site\"\n${on}DevCacheDefaultTTL 60",
+        qr/DevCacheDefaultTTL 60 .* people log in there \(\Q$site\E\/wp-login.php\)/],
     ['bounds crossed', "${on}DevCacheMinTTL 1h\nDevCacheMaxTTL 60", qr/DevCacheMinTTL 1h .* is more than DevCacheMaxTTL 60/],
     ['a default above the bound', "DevCacheMaxTTL 60\n<Location />\nDevCache On\nDevCacheDefaultTTL 600 404\n</Location>",
         qr/DevCacheDefaultTTL 600 404 .* is more than DevCacheMaxTTL 60/],
@@ -108,7 +125,12 @@ for (@wrong) {
 }
 
 # Right ones that look like it.
+my $key = File::Temp->new(TEMPLATE => 'devcache-XXXXXX', TMPDIR => 1);    # mode 600
+print {$key} "0123456789abcdef\n";
+close $key;
 my @right = (
+    ['purges that are signed', "${on}DevCacheTier redis://192.0.2.5\nDevCacheTierKey $key"],
+    ['purges on this machine', "${on}DevCacheTier redis://127.0.0.1 redis://localhost:6380 redis://[::1]:6381 unix:/run/redis.sock"],
     ['mod_cache elsewhere', "CacheEnable disk /downloads\n<Location /shop>\nDevCache On\n</Location>"],
     ['mod_cache disabled there', "CacheEnable disk /\nCacheDisable /shop\n<Location /shop>\nDevCache On\n</Location>"],
     ['mod_cache in another host', <<'CONF'],
@@ -144,37 +166,25 @@ ProxyPass / \@ORIGIN\@/
     SetHandler devcache-status
 </Location>
 CONF
-    ['stock sections beside quick hits', <<'CONF'],
-<Location "/">
-    DevCache On
-    DevCacheQuick On
-</Location>
-<Directory />
-    Require all denied
-</Directory>
-<FilesMatch "^\.ht">
-    Require all denied
-</FilesMatch>
-<VirtualHost 127.0.0.2:80>
-    DevCacheQuick Off
-</VirtualHost>
-CONF
-    ['quick hits elsewhere', <<'CONF'],
-<Location "/static">
-    DevCache On
-    DevCacheQuick On
-</Location>
-<Location "/admin">
-    Require ip 10.0.0.0/8
-</Location>
-CONF
     ['only the class', 'DevCacheClassify On'],
-    ['long, but meant', "${on}DevCacheMaxTTL 31536000\nDevCacheDefaultTTL 604800\nDevCacheStaleIfError 2592000\nDevCacheForceTTL 24h 404"],
+    ['long, but meant', "${on}DevCacheMaxTTL 31536000\nDevCacheStaleIfError 2592000\nDevCacheForceTTL 24h 404\n<Location /a>\nDevCacheDefaultTTL 604800\n</Location>"],
     ['a status page for some', "Listen 1\n${on}<Location /st>\nSetHandler devcache-status\nRequire local\n</Location>"],
     ['a whole server for some', "Listen 1\n${on}<Location />\nRequire ip 10\n</Location>\n<Location /st>\nSetHandler devcache-status\n</Location>"],
     ['no-cache for pages', "${on}<FilesMatch \"html\$\">\nHeader set Cache-Control no-cache\n</FilesMatch>"],
+    ['lines that add up', "${on}<Location /a>\nDevCacheDefaultTTL 60\nDevCacheDefaultTTL 600 404\nDevCacheNormalize X-A b c\nDevCacheNormalize X-B b c\n</Location>"],
+    ['a default for a site without a login', "${on}DevCacheDefaultTTL 60\n<Location /cartoons>\nDevCacheQuery keep\n</Location>"],
+    ['a default, and a login kept apart', "DocumentRoot \"$site\"\n${on}DevCacheDefaultTTL 60\n<LocationMatch \"^/wp-(login|admin)\">\nDevCache Off\n</LocationMatch>\n"
+        . "<Location /wp-login.php>\nDevCache Off\n</Location>\n<Location /wp-admin>\nHeader set Cache-Control private\n</Location>"],
+    ['a default, and cookies', "${on}DevCacheDefaultTTL 60\nDevCacheCookies allow session\n<Location /login>\nDevCacheQuery keep\n</Location>"],
+    ['no default for the whole site', "${on}DevCacheDefaultTTL 0\nDevCacheDefaultTTL 60 404 410"],
+    ['a Require for purges beside the others', "Listen 1\n<Directory />\nRequire all denied\n</Directory>\n<Directory /var/www>\nRequire all granted\n</Directory>\n"
+        . "<FilesMatch \"^\\.ht\">\nRequire all denied\n</FilesMatch>\n<Location /st>\nSetHandler devcache-status\nRequire local\n</Location>\n"
+        . "<Location />\nDevCache On\nDevCachePurge On\nAuthMerging And\n<Limit PURGE>\nRequire local\n</Limit>\n</Location>"],
+    ['a Require for purges, and nobody is kept out', "<Directory />\nRequire all denied\n</Directory>\n<Location />\nDevCache On\nDevCachePurge On\n<Limit PURGE>\nRequire local\n</Limit>\n</Location>"],
+    ['a default, with a bypass', "${on}DevCacheDefaultTTL 60\nDevCacheBypass \"%{HTTP_COOKIE} =~ /session/\""],
+    ['a default for a part of the site', "<Location /a>\nDevCache On\nDevCacheDefaultTTL 60\n</Location>"],
     ['small, but meant', "${on}DevCacheMaxObjectSize 4K\nDevCacheMinFree 0\nDevCacheMemory 0\nDevCacheSegmentSize 64K\nDevCacheSize 512K"],
-    ['one bound wider elsewhere', "${on}DevCacheDefaultTTL 600\n<Location /api>\nDevCacheMaxTTL 60\n</Location>"],
+    ['one bound wider elsewhere', "${on}DevCacheDefaultTTL 600 404\n<Location /api>\nDevCacheMaxTTL 60\n</Location>"],
     ['cookies, with a bypass', "${on}DevCacheStoreSetCookie On\nDevCacheBypass \"%{HTTP_COOKIE} =~ /session/\""],
 );
 for (@right) {
@@ -194,7 +204,10 @@ my %example = (README => $short, 'README: purge' => $purge,
 for my $name (sort keys %example) {
     my $conf = $example{$name} =~ s{/var/cache/apache2/(?:devcache|mod_cache_disk)}{\@ROOT\@}gr
         =~ s/\$\{APACHE_LOG_DIR\}/\@DIR\@/gr =~ s/^CacheRoot.*//mr;
-    is join("\n", sentences($conf)), '', "nothing to say: $name";
+    next if $conf =~ /^\s*##DevCache/m; # has a line for a directive that is still to come
+    # As Debian's apache2.conf has it before.
+    my $before = qq{<FilesMatch "^\\.ht">\n    Require all denied\n</FilesMatch>\n};
+    is join("\n", sentences("$before$conf")), '', "nothing to say: $name";
 }
 
 # --- where and when -------------------------------------------------------------------

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The status page for people, and the section in server-status: well-formed, complete, and
 # with nothing in it that a stranger could have put there as markup.
 use strict;
@@ -60,7 +61,9 @@ is trouble_in("<!DOCTYPE html>\n<p a=\"b\">a &amp; b<br></p>"), '', 'and nothing
 my $empty = page();
 well_formed('an empty page is well-formed', $empty->{body});
 like $empty->{body}, qr/no request has come/, 'and says that it is empty';
+like $empty->{body}, qr/No trouble in the last hour/, 'nothing hurts';
 like $empty->{body}, qr/None since httpd was started/, 'no errors';
+like $empty->{body}, qr/class="state idle"/, 'without requests the edge is not green';
 
 # --- used -----------------------------------------------------------------------------
 
@@ -86,6 +89,13 @@ my $page = page();
 my $html = $page->{body};
 well_formed('a used page is well-formed', $html);
 unlike $html, qr/<script|onload="/i, 'no script, not even that of the URL';
+like $html, qr/class="state bad"/, 'the edge is red while one request in twenty fails';
+like $html, qr/<ul class="hurts">\n<li>7\.1 % of the requests of the last hour failed\..*DevCacheErrors\.<.*<li>[^<]*the origin failed with 500: once, last [^<]* ago\. <span[^>]*>[^<]*DevCacheOriginFailing\..*<div class="tiles">/s,
+    'first what hurts, and where the manual says what to do';
+like $html, qr/Why not from the cache.*no-store\).*s-maxage.*The last hour.*By host and device/s,
+    'next, why misses, and what to do about it';
+like $html, qr{<h1>devcache <small>\d+\.\d+}, 'the version';
+like $html, qr/all of them/, 'a row with the sum of the devices';
 like $html, qr/&lt;script&gt;alert\(1\)/, 'which is there as text';
 unlike $html, qr/(?:src|href|action)="(?!\?)|url\(/i, 'it needs nothing from outside';
 like $page->header('Content-Security-Policy'), qr/^default-src 'none'; style-src 'unsafe-inline'/,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # ?ready: 200 only while the store can be written and read, and why not otherwise; tried at
 # most once a second, whoever asks.
 # mpm: any
@@ -7,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use JSON::PP;
 use Test::More;
+use DevCache::Ctl;
 use DevCache::Test;
 
 my $t = DevCache::Test->start(<<'CONF');
@@ -43,6 +45,8 @@ like $json->{stores}[0]{not_ready}, qr/Permission denied/, 'and why';
 like $json->{errors}[0]{what}, qr/not ready/, 'it is among the errors';
 like form('prometheus')->{body}, qr/^devcache_store_ready\{root="[^"]*"\} 0$/m, 'Prometheus too';
 like form('')->{body}, qr/<b>Not ready\.<\/b> DevCacheRoot &quot;/, 'and the page';
+my $ctl = ctl('ready', '--url', 'http://127.0.0.1:' . $t->port('STATUS_PORT') . '/');
+is "$ctl->{exit}|$ctl->{out}", "1|$not->{body}", 'devcachectl ready: the sentence, and 1';
 my $request = $t->send_req('/a');
 $t->origin->accept->reply(200, { 'Cache-Control' => 'max-age=60' }, 'served');
 is $request->response->{body}, 'served', 'visitors are served all the same';

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The access log: what the ready formats of conf/access-log.conf say of each kind
 # of answer, and that a line of JSON is one, whatever a client sends.
 # mpm: any

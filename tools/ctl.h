@@ -1,14 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file ctl.h
  * What the files of devcachectl share.
  *
  * devcachectl.c  verbs, options, help
  * ctl_dir.c      ls, show and verify: a cache's directory
- * ctl_stats.c    stats
+ * ctl_stats.c    stats, ready
  * ctl_top.c      top
  * ctl_explain.c  explain
  * ctl_purge.c    purge
+ * ctl_nodes.c    nodes
  * ctl_warm.c     warm
+ * ctl_sitemap.c  the URLs of sitemaps, for warm
+ * ctl_classify.c  classify
+ * ctl_migrate.c  migrate
  * ctl_out.c      how things are printed
  * ctl_http.c     requests, by libcurl
  */
@@ -20,9 +25,9 @@
 #include <apr_tables.h>
 #include <curl/curl.h>
 #include <jansson.h>
-#include "../devcache_bytes.h"
-#include "../devcache_inspect.h"
-#include "../devcache_json.h"
+#include "../base/bytes.h"
+#include "../store/inspect.h"
+#include "../base/json.h"
 
 /* Exit codes. */
 #define CTL_OK 0
@@ -42,14 +47,16 @@ typedef struct ctl_t {
     apr_array_header_t *headers; /* const char *: "Name: value" */
     const char *address;         /* NULL: not given */
     struct curl_slist *connect;  /* where requests go, for libcurl; NULL: by their URL */
-    int once, soft, insecure;
+    int once, soft, refill, insecure;
     double interval;          /* top: seconds */
     double rate;              /* warm: requests a second */
     long concurrency;         /* warm: requests at once */
     const char *file;         /* warm: of URLs */
+    const char *sitemap;      /* warm: a URL */
     apr_array_header_t *tags; /* purge: const char * */
     const char *prefix;       /* purge: a URL */
     const char *device;       /* purge: a class */
+    double wait;              /* purge: seconds for the other machines; -1: not */
 } ctl_t;
 
 /* The verbs; each returns an exit code. */
@@ -57,13 +64,17 @@ int ctl_ls(ctl_t *c);
 int ctl_show(ctl_t *c);
 int ctl_verify(ctl_t *c);
 int ctl_stats(ctl_t *c);
+int ctl_ready(ctl_t *c);
 int ctl_explain(ctl_t *c);
 int ctl_top(ctl_t *c);
 int ctl_warm(ctl_t *c);
+int ctl_classify(ctl_t *c);
+extern const char ctl_classify_help[];
 int ctl_purge(ctl_t *c);
+int ctl_migrate(ctl_t *c);
+int ctl_nodes(ctl_t *c);
 
-/* ---- ctl_out.c ------------------------------------------------------------------------
- */
+/* ---- ctl_out.c ------------------------------------------------------------------ */
 
 /** Say what is wrong, with the verb's name before it. @return CTL_FAILED */
 int ctl_fail(const ctl_t *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -103,8 +114,7 @@ void ctl_progress_end(ctl_progress_t *g);
 /** Clear the bar, so that a line can be printed; it is drawn again by the next step. */
 void ctl_progress_hide(ctl_progress_t *g);
 
-/* ---- ctl_http.c -----------------------------------------------------------------------
- */
+/* ---- ctl_http.c ----------------------------------------------------------------- */
 
 typedef struct ctl_answer_t {
     long status; /* 0: there was no answer */
@@ -126,6 +136,21 @@ CURL *ctl_curl(ctl_t *c, const char *url);
 const char *ctl_ask(ctl_t *c, const char *method, const char *url,
                     struct curl_slist *headers, ctl_answer_t *out);
 
+/** What came of sitemaps besides URLs. */
+typedef struct ctl_sitemap_t {
+    unsigned files;     /* that were read */
+    unsigned elsewhere; /* URLs and files of other hosts, passed over */
+    unsigned too_many;  /* URLs and files beyond what is taken */
+} ctl_sitemap_t;
+
+/**
+ * Read a sitemap, or an index of sitemaps and these, gzipped or not.
+ * @param urls  const char *: those of the host of @a url are added, in its pool
+ * @return NULL, or what is wrong
+ */
+const char *ctl_sitemap(ctl_t *c, const char *url, struct curl_slist *headers,
+                        apr_array_header_t *urls, ctl_sitemap_t *sum);
+
 /* What there is to say of another page: a format for its URL and status. */
 #define CTL_NO_STATUS                                                                    \
     "%s is not a devcache-status page for you (status %ld): is there SetHandler "        \
@@ -137,14 +162,12 @@ const char *ctl_ask(ctl_t *c, const char *method, const char *url,
  */
 const char *ctl_ask_status(ctl_t *c, const char *query, ctl_answer_t *out);
 
-/* ---- ctl_dir.c ------------------------------------------------------------------------
- */
+/* ---- ctl_dir.c ------------------------------------------------------------------ */
 
 /** Open the directory c->root, or say what is wrong. @return an exit code */
 int ctl_open(ctl_t *c, devcache_inspect_t **pin);
 
-/* ---- ctl_stats.c ----------------------------------------------------------------------
- */
+/* ---- ctl_stats.c ---------------------------------------------------------------- */
 
 /**
  * The numbers of the status page c->url, by name, as text.

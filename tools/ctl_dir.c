@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ls, show and verify: what lies in a cache's directory.
  */
@@ -5,20 +6,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <apr_strings.h>
 #include <apr_uri.h>
-#include "../devcache_clock.h"
-#include "../devcache_response.h"
-#include "../devcache_segment.h"
+#include "../base/clock.h"
+#include "../http/field.h"
+#include "../http/response.h"
 #include "../devcache_vary.h"
-
-/* Only "present" is told of these, as far as they are a part of a variant. */
-static int is_secret(const char *name)
-{
-    return !strcmp(name, "cookie") || !strcmp(name, "authorization") ||
-           !strcmp(name, "proxy-authorization");
-}
 
 /* A found object, decoded. */
 typedef struct object_t {
@@ -35,7 +30,7 @@ typedef struct listing_t {
     devcache_inspect_t *in;
     apr_time_t now;
     devcache_json_t json;
-    const char *prefix;   /* ls: of the URL */
+    const char *wanted;   /* ls: a prefix or a host; NULL: all */
     devcache_slice_t key; /* show */
     const char *url;      /* show: as ls would print it */
     unsigned shown;
@@ -157,13 +152,32 @@ static const char *used(const devcache_found_t *found)
 
 static void print_object(listing_t *l, const devcache_found_t *found, const object_t *o)
 {
-    const char *klass = o->decoded && o->said.device ? o->said.device : "-";
+    const char *class = o->decoded && o->said.device ? o->said.device : "-";
     const char *status = o->decoded ? apr_itoa(l->p, o->resp.status) : "-";
 
-    printf("%-7s %6s %8s %7s %7s  %s\n", klass, status,
+    printf("%-7s %6s %8s %7s %7s  %s\n", class, status,
            ctl_bytes(found->rec.body_len, l->p),
            o->decoded ? ctl_duration(o->age, l->p) : "-",
            o->decoded ? ctl_duration(o->ttl, l->p) : "-", o->url);
+}
+
+/* A prefix of the URL; or without a scheme HOST, HOST:PORT, HOST/PATH, and any port if it
+ * names none. */
+static int is_wanted(const char *url, const char *wanted)
+{
+    const char *at = strstr(url, "://");
+    size_t host = strcspn(wanted, "/");
+
+    if (strstr(wanted, "://") || !at) {
+        return !strncmp(url, wanted, strlen(wanted));
+    }
+    at += 3;
+    if (strncasecmp(at, wanted, host)) {
+        return 0;
+    }
+    at += host;
+    at += *at == ':' ? strcspn(at, "/") : 0;
+    return (!*at || *at == '/') && !strncmp(at, wanted + host, strlen(wanted + host));
 }
 
 static int list_one(void *baton, const devcache_found_t *found)
@@ -176,7 +190,7 @@ static int list_one(void *baton, const devcache_found_t *found)
     }
     apr_pool_clear(l->p);
     decode(l, found, &o);
-    if (l->prefix && strncmp(o.url, l->prefix, strlen(l->prefix))) {
+    if (l->wanted && !is_wanted(o.url, l->wanted)) {
         return 0;
     }
     l->shown++;
@@ -208,7 +222,7 @@ int ctl_ls(ctl_t *c)
     if (rv != CTL_OK) {
         return rv;
     }
-    l.prefix = c->argc ? c->argv[0] : NULL;
+    l.wanted = c->argc ? c->argv[0] : NULL;
     if (c->json) {
         devcache_json_array(&l.json, NULL);
     } else {
@@ -254,11 +268,11 @@ static const char *flag_words(const devcache_response_t *resp, apr_pool_t *p)
 {
     unsigned flags = resp->fresh.flags;
 
-    return apr_pstrcat(p, flags & DEVCACHE_MUST_REVALIDATE ? ", never served stale" : "",
-                       flags & DEVCACHE_NO_CACHE ? ", validated at each use" : "",
-                       flags & DEVCACHE_HEURISTIC ? ", by a guess from Last-Modified"
-                                                  : "",
-                       flags & DEVCACHE_IMMUTABLE ? ", immutable" : "", NULL);
+    return apr_pstrcat(
+        p, devcache_policy_never_stale(&resp->fresh) ? ", never served stale" : "",
+        flags & DEVCACHE_NO_CACHE ? ", validated at each use" : "",
+        flags & DEVCACHE_HEURISTIC ? ", by a guess from Last-Modified" : "",
+        flags & DEVCACHE_IMMUTABLE ? ", immutable" : "", NULL);
 }
 
 static void put_table(devcache_json_t *j, const char *name, const apr_table_t *table,
@@ -273,25 +287,31 @@ static void put_table(devcache_json_t *j, const char *name, const apr_table_t *t
 
         devcache_json_object(j, NULL);
         devcache_json_string(j, "name", e->key);
-        devcache_json_string(j, "value",
-                             careful && is_secret(e->key) ? "present" : e->val);
+        devcache_json_string(
+            j, "value", careful && devcache_field_is_secret(e->key) ? "present" : e->val);
         devcache_json_end(j);
     }
     devcache_json_end(j);
 }
 
+/* The kind of file that the body is in, if it is not with its record. */
+static devcache_file_kind_t body_kind(const devcache_found_t *found)
+{
+    return found->rec.ref_head ? DEVCACHE_FILE_SEGMENT : DEVCACHE_FILE_BODY;
+}
+
 static void put_details(listing_t *l, const devcache_found_t *found, const object_t *o)
 {
     devcache_json_t *j = &l->json;
-    char name[DEVCACHE_FILE_NAME];
+    char name[DEVCACHE_INSPECT_NAME];
 
     devcache_json_object(j, NULL);
     put_object(l, found, o);
-    devcache_segment_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
+    devcache_inspect_file_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
     devcache_json_string(j, "file", name);
     devcache_json_uint(j, "offset", found->offset);
     if (found->rec.ref_serial) {
-        devcache_segment_name(name, DEVCACHE_FILE_BODY, found->rec.ref_serial);
+        devcache_inspect_file_name(name, body_kind(found), found->rec.ref_serial);
         devcache_json_string(j, "body_file", name);
     }
     if (o->decoded) {
@@ -303,8 +323,7 @@ static void put_details(listing_t *l, const devcache_found_t *found, const objec
         devcache_json_string(j, "reason_phrase", o->resp.reason ? o->resp.reason : "");
         devcache_json_string(j, "content_type",
                              o->resp.content_type ? o->resp.content_type : "");
-        devcache_json_bool(j, "never_stale",
-                           (o->resp.fresh.flags & DEVCACHE_MUST_REVALIDATE) != 0);
+        devcache_json_bool(j, "never_stale", devcache_policy_never_stale(&o->resp.fresh));
         devcache_json_bool(j, "always_validated",
                            (o->resp.fresh.flags & DEVCACHE_NO_CACHE) != 0);
         devcache_json_bool(j, "heuristic",
@@ -312,7 +331,7 @@ static void put_details(listing_t *l, const devcache_found_t *found, const objec
         devcache_json_int(j, "stale_while_revalidate",
                           seconds(o->resp.fresh.stale_while_revalidate));
         devcache_json_int(j, "stale_if_error", seconds(o->resp.fresh.stale_if_error));
-        put_table(j, "headers", o->resp.fields, 0);
+        put_table(j, "headers", o->resp.lines, 0);
     }
     devcache_json_end(j);
 }
@@ -328,7 +347,8 @@ static void print_table(const char *indent, const apr_table_t *table, int carefu
         fputs(indent, stdout);
         ctl_print_str(stdout, e->key);
         fputs(": ", stdout);
-        ctl_print_str(stdout, careful && is_secret(e->key) ? "(present)" : e->val);
+        ctl_print_str(stdout,
+                      careful && devcache_field_is_secret(e->key) ? "(present)" : e->val);
         fputc('\n', stdout);
     }
 }
@@ -359,7 +379,7 @@ static void print_times(listing_t *l, const devcache_found_t *found, const objec
 
 static void print_details(listing_t *l, const devcache_found_t *found, const object_t *o)
 {
-    char name[DEVCACHE_FILE_NAME];
+    char name[DEVCACHE_INSPECT_NAME];
 
     printf("%s%s\n", l->shown > 1 ? "\n" : "", o->url);
     if (!o->decoded) {
@@ -374,21 +394,21 @@ static void print_details(listing_t *l, const devcache_found_t *found, const obj
                apr_psprintf(l->p, o->resp.reason && *o->resp.reason ? "%d %s" : "%d",
                             o->resp.status, o->resp.reason));
     print_times(l, found, o);
-    devcache_segment_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
+    devcache_inspect_file_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
     print_line("size", apr_psprintf(l->p, "%" APR_UINT64_T_FMT " bytes, in %s",
                                     found->rec.body_len, name));
     if (found->rec.ref_serial) {
-        devcache_segment_name(name, DEVCACHE_FILE_BODY, found->rec.ref_serial);
+        devcache_inspect_file_name(name, body_kind(found), found->rec.ref_serial);
         print_line("", apr_psprintf(l->p, "and %s", name));
     }
     print_line("used", used(found));
     printf("  headers\n");
-    if (o->resp.content_type && !apr_table_get(o->resp.fields, "Content-Type")) {
+    if (o->resp.content_type && !apr_table_get(o->resp.lines, "Content-Type")) {
         printf("    Content-Type: ");
         ctl_print_str(stdout, o->resp.content_type);
         fputc('\n', stdout);
     }
-    print_table("    ", o->resp.fields, 0);
+    print_table("    ", o->resp.lines, 0);
 }
 
 static int show_one(void *baton, const devcache_found_t *found)
@@ -446,16 +466,16 @@ int ctl_show(ctl_t *c)
 typedef struct verify_t {
     listing_t l;
     ctl_progress_t progress;
-    apr_uint64_t objects, live, tombstones, unfinished, damaged, bytes;
+    apr_uint64_t objects, live, unfinished, damaged, bytes;
 } verify_t;
 
 static void say_damage(verify_t *v, const devcache_found_t *found)
 {
     const char *url = found->rec.key.data ? devcache_vary_key_url(found->rec.key, v->l.p)
                                           : NULL;
-    char name[DEVCACHE_FILE_NAME];
+    char name[DEVCACHE_INSPECT_NAME];
 
-    devcache_segment_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
+    devcache_inspect_file_name(name, DEVCACHE_FILE_SEGMENT, found->serial);
     if (v->l.c->json) {
         devcache_json_t *j = &v->l.json;
 
@@ -488,9 +508,6 @@ static int verify_one(void *baton, const devcache_found_t *found)
     case DEVCACHE_FINDING_OBJECT:
         v->objects++;
         v->live += found->live > 0;
-        break;
-    case DEVCACHE_FINDING_TOMBSTONE:
-        v->tombstones++;
         break;
     case DEVCACHE_FINDING_UNFINISHED:
         v->unfinished++;
@@ -532,7 +549,6 @@ static void put_sums(verify_t *v, unsigned segments)
     } else {
         devcache_json_uint(j, "live", v->live);
     }
-    devcache_json_uint(j, "removals", v->tombstones);
     devcache_json_uint(j, "unfinished", v->unfinished);
     devcache_json_uint(j, "damaged", v->damaged);
 }
@@ -545,9 +561,8 @@ static void print_sums(verify_t *v, unsigned segments)
     if (!devcache_inspect_no_index(v->l.in)) {
         printf(" (%" APR_UINT64_T_FMT " in use)", v->live);
     }
-    printf(", %" APR_UINT64_T_FMT " removals, %" APR_UINT64_T_FMT
-           " writes not finished, %" APR_UINT64_T_FMT " damaged\n",
-           v->tombstones, v->unfinished, v->damaged);
+    printf(", %" APR_UINT64_T_FMT " writes not finished, %" APR_UINT64_T_FMT " damaged\n",
+           v->unfinished, v->damaged);
 }
 
 int ctl_verify(ctl_t *c)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain: the server's own word about a request, put into lines.
  */
@@ -13,9 +14,13 @@ static const struct {
     const char *answer, *meaning;
 } answers[] = {
     {"hit", "served from the cache, fresh"},
+    {"hit-refresh", "served from the cache, fresh, and refreshed then "
+                    "(DevCacheRefreshAhead)"},
     {"stale", "served from the cache, stale, as the request allows (max-stale)"},
     {"stale-refresh", "served from the cache, stale, and refreshed then "
                       "(stale-while-revalidate)"},
+    {"stale-error", "served from the cache, stale, as the origin failed a moment ago "
+                    "(stale-if-error)"},
     {"validate", "stored, but the origin is asked whether it still holds"},
     {"miss", "nothing that fits is stored: the origin answers, and that is stored if it "
              "may be"},
@@ -118,11 +123,109 @@ static void print_request(ctl_t *c, const json_t *all)
                           : ""));
 }
 
+/* What of the request keeps its answer from being stored, and what would mend that. */
+static void print_odd(ctl_t *c, const char *what, const json_t *odd)
+{
+    if (odd) {
+        line(what, apr_psprintf(c->pool, "%s: %s", text(odd, "name"), text(odd, "why")));
+        if (*text(odd, "write")) {
+            line("write", text(odd, "write"));
+        }
+    }
+}
+
+/* Is it no hit only because a browser would have said which codings it takes? */
+static int asks_for_too_little(const json_t *all)
+{
+    const json_t *differs = json_object_get(all, "differs"), *one;
+    size_t i;
+
+    json_array_foreach(differs, i, one)
+    {
+        if (!strcmp(text(one, "name"), "accept-encoding")) {
+            return !strcmp(text(one, "asked"), "absent");
+        }
+    }
+    return !differs;
+}
+
+static const char *joined(ctl_t *c, const json_t *names)
+{
+    const char *all = "";
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(names, i, one)
+    {
+        const char *name = json_string_value(one);
+        all = apr_pstrcat(c->pool, all, i ? ", " : "", name ? name : "", NULL);
+    }
+    return all;
+}
+
+/* Which cookies count here, and how they would not. */
+static void print_cookies(ctl_t *c, const json_t *all)
+{
+    const json_t *cookies = json_object_get(all, "cookies");
+    const char *counting = joined(c, json_object_get(cookies, "counting"));
+    const char *left_out = joined(c, json_object_get(cookies, "left_out"));
+
+    if (*counting) {
+        line("cookies",
+             apr_pstrcat(c->pool, "these count: ", counting,
+                         json_is_true(json_object_get(cookies, "looked_at"))
+                             ? "; the configuration itself has looked at Cookie"
+                             : "; Vary: Cookie compares them, and where you give the "
+                               "lifetime nothing is stored for them",
+                         NULL));
+    }
+    if (*text(cookies, "write") && !json_object_get(all, "odd_cookie")) {
+        line("write",
+             apr_pstrcat(c->pool, text(cookies, "write"),
+                         ", or only those of them that pages do not depend on", NULL));
+    }
+    if (*left_out) {
+        line(*counting ? "" : "cookies",
+             apr_pstrcat(c->pool, "these do not, and are not sent: ", left_out, NULL));
+    }
+}
+
+/* Is it asked for by slices, and why not now? */
+static void print_slices(ctl_t *c, const json_t *slices)
+{
+    if (!slices) {
+        return;
+    }
+    line("slices",
+         json_is_true(json_object_get(slices, "avoided"))
+             ? "none, for a minute after the last one that could not be had or used: the "
+               "origin is asked as visitors ask, and what is stored by slices is left "
+               "aside; DEVCACHE_REASON and DC0130 in the logs say what was wrong with it"
+             : apr_psprintf(c->pool, "of %d bytes, by %s", (int)number(slices, "bytes"),
+                            directive(c, json_object_get(slices, "by"))));
+}
+
+/* In what the nearest stored variant differs. */
+static void print_differs(ctl_t *c, const json_t *differs)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(differs, i, one)
+    {
+        line(i ? "" : "differs",
+             json_object_get(one, "asked")
+                 ? apr_psprintf(c->pool, "%s: stored for \"%s\", asked with \"%s\"",
+                                text(one, "name"), text(one, "stored"),
+                                text(one, "asked"))
+                 : text(one, "name"));
+    }
+}
+
 static void print_answer(ctl_t *c, const json_t *all)
 {
     const json_t *because = json_object_get(all, "because");
     const json_t *by = json_object_get(all, "decided_by");
-    const json_t *field;
     const char *answer = text(all, "answer"), *meaning = "";
     size_t i;
 
@@ -136,21 +239,33 @@ static void print_answer(ctl_t *c, const json_t *all)
     if (because) {
         line("because", apr_psprintf(c->pool, "%s: %s", text(because, "reason"),
                                      text(because, "meaning")));
-        if (!strcmp(text(because, "reason"), "vary")) {
+        if (!strcmp(text(because, "reason"), "vary") && asks_for_too_little(all)) {
             line("", "browsers send more: try -H 'Accept-Encoding: gzip, deflate, br, "
                      "zstd'; devcachectl show has what is stored, and for which fields");
         }
     }
-    json_array_foreach(json_object_get(all, "fields"), i, field)
-    {
-        line("", json_string_value(field));
-    }
+    print_differs(c, json_object_get(all, "differs"));
+    print_odd(c, "field", json_object_get(all, "odd_field"));
+    print_odd(c, "cookie", json_object_get(all, "odd_cookie"));
+    print_cookies(c, all);
+    print_slices(c, json_object_get(all, "slices"));
     if (by) {
         line("by", directive(c, by));
     }
     if (json_object_get(all, "stored_only_if_shareable")) {
         line("", "stored only if the answer says public, s-maxage or must-revalidate");
     }
+}
+
+/* What nobody states: a part of the time since Last-Modified. */
+static const char *guess(ctl_t *c, const json_t *life)
+{
+    const json_t *d = json_object_get(life, "directive");
+
+    return apr_psprintf(
+        c->pool, "a guess: %d %% of the time since Last-Modified, at most %d s, by %s",
+        (int)number(life, "percent"), (int)number(life, "at_most"),
+        d ? directive(c, d) : "default (DevCacheHeuristic)");
 }
 
 static void print_lifetime(ctl_t *c, const json_t *stored)
@@ -163,8 +278,9 @@ static void print_lifetime(ctl_t *c, const json_t *stored)
     who = !strcmp(by, "origin")
               ? apr_psprintf(c->pool, "\"%s\" of the origin", text(life, "field"))
           : !strcmp(by, "directive") ? directive(c, json_object_get(life, "directive"))
-          : !strcmp(by, "guess")
-              ? "a guess from Last-Modified, or nothing"
+          : !strcmp(by, "guess")     ? guess(c, life)
+          : !strcmp(by, "nobody")
+              ? "nobody: validated at each use"
               : apr_psprintf(c->pool,
                              "other rules than those of now, which would give %d s: the "
                              "configuration has changed since, or "
@@ -219,26 +335,83 @@ static void print_stored(ctl_t *c, const json_t *stored)
     }
 }
 
-/* Where a lifetime will come from, when there is none yet. */
-static void print_prospect(ctl_t *c, const json_t *all)
+/* What a server of DevCacheTier has for it. */
+static const char *holding(ctl_t *c, const json_t *tier)
 {
-    const char *forced = NULL, *by_default = NULL;
-    const json_t *d;
+    static const struct {
+        const char *holds, *meaning;
+    } all[] = {
+        {"unknown", "it gave no answer"},
+        {"nothing", "it has nothing"},
+        {"damaged", "what it has is damaged, or not signed with our key"},
+        {"expired", "what it has is too old"},
+        {"purged", "what it has is from before a purge, or perhaps is"},
+    };
+    const char *holds = text(tier, "holds");
     size_t i;
+
+    for (i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        if (!strcmp(all[i].holds, holds)) {
+            return all[i].meaning;
+        }
+    }
+    return apr_psprintf(
+        c->pool, "it has %d bytes, %d s old, fresh for %s%s", (int)number(tier, "size"),
+        (int)number(tier, "age"), ctl_duration(number(tier, "ttl"), c->pool),
+        json_is_true(json_object_get(tier, "fits")) ? ""
+                                                    : "; not for a request like this");
+}
+
+static void print_tier(ctl_t *c, const json_t *tier)
+{
+    const char *server = text(tier, "server"), *trouble = text(tier, "trouble");
+    const char *not_asked = text(tier, "not_asked"), *not_put = text(tier, "not_put");
+
+    line("tier", *not_asked ? apr_pstrcat(c->pool, "not asked: ", not_asked, NULL)
+                            : "asked before the origin");
+    if (*server) {
+        line("", apr_pstrcat(c->pool, server, ": ", holding(c, tier), NULL));
+    }
+    if (*trouble) {
+        line("", apr_pstrcat(c->pool, *server ? "" : "no server can be used: ", trouble,
+                             NULL));
+    }
+    if (*not_put && strcmp(not_put, trouble)) {
+        line("", apr_pstrcat(c->pool, "not put there: ", not_put, NULL));
+    }
+}
+
+/* The directives of that name, or @a none. */
+static const char *named(ctl_t *c, const json_t *all, const char *name, const char *none)
+{
+    const char *found = NULL;
+    const json_t *d;
+    size_t i, len = strlen(name);
 
     json_array_foreach(json_object_get(all, "directives"), i, d)
     {
-        forced = strncmp(text(d, "directive"), "DevCacheForceTTL ", 17) ? forced
-                                                                        : directive(c, d);
-        by_default = strncmp(text(d, "directive"), "DevCacheDefaultTTL ", 19)
-                         ? by_default
-                         : directive(c, d);
+        const char *said = text(d, "directive");
+        if (!strncmp(said, name, len) && said[len] == ' ') {
+            found = apr_pstrcat(c->pool, found ? found : "", found ? ", " : "",
+                                directive(c, d), NULL);
+        }
     }
+    return found ? found : none;
+}
+
+/* Where a lifetime will come from, when there is none yet. */
+static void print_prospect(ctl_t *c, const json_t *all)
+{
+    const char *forced = named(c, all, "DevCacheForceTTL", NULL);
+    const char *given = named(c, all, "DevCacheDefaultTTL", NULL);
+
     line("lifetime",
-         forced ? apr_pstrcat(c->pool, "will be by ", forced, NULL)
-         : by_default
-             ? apr_pstrcat(c->pool, "what the origin states, else by ", by_default, NULL)
-             : "what the origin states, else a guess from Last-Modified");
+         apr_pstrcat(c->pool, forced ? "will be by " : "what the origin states",
+                     forced ? forced : "", forced ? "; else what the origin states" : "",
+                     given ? ", else by " : "", given ? given : "",
+                     ", else a guess from Last-Modified (",
+                     named(c, all, "DevCacheHeuristic", "DevCacheHeuristic 10 1h"), ")",
+                     NULL));
     line("before",
          "not remembered: if it was asked for and not stored, the access log has "
          "the reason (DEVCACHE_REASON)");
@@ -261,6 +434,9 @@ static void print_all(ctl_t *c, const json_t *all)
         print_stored(c, json_object_get(all, "stored"));
     } else if (!strcmp(text(all, "answer"), "miss")) {
         print_prospect(c, all);
+    }
+    if (json_is_object(json_object_get(all, "tier"))) {
+        print_tier(c, json_object_get(all, "tier"));
     }
     json_array_foreach(json_object_get(all, "directives"), i, d)
     {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * purge: PURGE over HTTP, as DevCachePurge answers it.
  */
@@ -29,8 +30,15 @@ static struct curl_slist *say_what(ctl_t *c)
     if (c->soft) {
         list = add(c, list, "DevCache-Purge-Soft", "1");
     }
+    if (c->refill) {
+        list = add(c, list, "DevCache-Purge-Refill", "1");
+    }
     if (c->device) {
         list = add(c, list, "DevCache-Purge-Device", c->device);
+    }
+    if (c->wait >= 0) {
+        list = add(c, list, "DevCache-Purge-Wait",
+                   apr_psprintf(c->pool, "%d", (int)c->wait));
     }
     for (i = 0; i < c->headers->nelts; i++) {
         list = curl_slist_append(list, APR_ARRAY_IDX(c->headers, i, const char *));
@@ -75,6 +83,63 @@ static const char *target(ctl_t *c)
                : c->url;
 }
 
+/* What is said of other machines. @return CTL_FAILED if one has not carried it out */
+static int report_machines(const ctl_t *c, const json_t *all)
+{
+    const json_t *nodes = json_object_get(all, "nodes");
+    const json_t *missing = json_object_get(all, "missing");
+    size_t i;
+
+    if (json_is_true(json_object_get(all, "pending")) && !c->json) {
+        puts("no server could take it yet: the other machines hear of it later");
+    }
+    if (c->wait < 0 || !nodes) {
+        return CTL_OK;
+    }
+    if (!c->json) {
+        printf("carried out by %lld of %lld machines\n",
+               (long long)json_integer_value(json_object_get(all, "applied")),
+               (long long)json_integer_value(nodes));
+    }
+    for (i = 0; i < json_array_size(missing) && !c->json; i++) {
+        fputs("not yet by ", stdout);
+        ctl_print_str(stdout, json_string_value(json_array_get(missing, i)));
+        putchar('\n');
+    }
+    return json_is_true(json_object_get(all, "pending")) || json_array_size(missing) > 0
+               ? CTL_FAILED
+               : CTL_OK;
+}
+
+/* What is fetched again, and what is not. */
+static void report_refill(const ctl_t *c, const json_t *refill)
+{
+    static const char *const left[][2] = {
+        {"over_limit", "are too many at once"},
+        {"personal", "depend on who asks"},
+        {"no_user_agent", "are of classes that no User-Agent is known for"}};
+    long long limit = (long long)json_integer_value(json_object_get(refill, "limit"));
+    size_t i;
+
+    if (!refill || c->json) {
+        return;
+    }
+    printf("refill: %lld of %lld",
+           (long long)json_integer_value(json_object_get(refill, "begun")),
+           (long long)json_integer_value(json_object_get(refill, "of")));
+    if (limit) {
+        printf(" (limit %lld)", limit);
+    }
+    for (i = 0; i < sizeof(left) / sizeof(*left); i++) {
+        long long n = (long long)json_integer_value(json_object_get(refill, left[i][0]));
+
+        if (n) {
+            printf("; %lld %s", n, left[i][1]);
+        }
+    }
+    putchar('\n');
+}
+
 static int report(ctl_t *c, const char *url, const ctl_answer_t *answer)
 {
     json_t *all = json_loadb(answer->body, answer->len, 0, NULL);
@@ -83,7 +148,8 @@ static int report(ctl_t *c, const char *url, const ctl_answer_t *answer)
     const json_t *expired = json_object_get(all, "expired");
     int rv = CTL_OK;
 
-    if (answer->status != 200 || !json_is_integer(purged) || error) {
+    if ((answer->status != 200 && answer->status != 202) || !json_is_integer(purged) ||
+        error) {
         rv = ctl_fail(
             c, "%s: the server answers with status %ld: %s", url, answer->status,
             error ? error : "is there DevCachePurge On, with a Require for you?");
@@ -95,6 +161,10 @@ static int report(ctl_t *c, const char *url, const ctl_answer_t *answer)
                (long long)json_integer_value(expired));
     } else {
         printf("%lld removed\n", (long long)json_integer_value(purged));
+    }
+    if (rv == CTL_OK) {
+        report_refill(c, json_object_get(all, "refill"));
+        rv = report_machines(c, all);
     }
     json_decref(all);
     return rv;

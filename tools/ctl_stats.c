@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats: numbers of a running server, or of a cache's directory.
+ * stats: numbers of a running server, or of a cache's directory. ready: is it well?
  */
 #include "ctl.h"
 
@@ -18,27 +19,16 @@ static const struct {
     {                                                                                    \
         name, offsetof(devcache_store_stats_t, field)                                    \
     }
-    N("store_bytes", bytes),
-    N("store_size", size),
-    N("store_objects", objects),
-    N("store_max_objects", max_objects),
-    N("store_files", segments),
-    N("store_max_files", max_files),
-    N("store_specs", specs),
-    N("store_max_specs", max_specs),
-    N("store_spec_bytes", spec_bytes),
-    N("store_max_spec_bytes", max_spec_bytes),
-    N("store_published", published),
-    N("store_refreshed", refreshed),
-    N("store_removed", removed),
-    N("store_evicted", evicted),
-    N("store_requeued", requeued),
-    N("store_damaged", damaged),
-    N("store_io_errors", errors),
-    N("store_no_room", no_room),
+    N("store_bytes", bytes),           N("store_size", size),
+    N("store_objects", objects),       N("store_max_objects", max_objects),
+    N("store_files", segments),        N("store_max_files", max_files),
+    N("store_specs", specs),           N("store_max_specs", max_specs),
+    N("store_spec_bytes", spec_bytes), N("store_max_spec_bytes", max_spec_bytes),
+    N("store_published", published),   N("store_refreshed", refreshed),
+    N("store_removed", removed),       N("store_evicted", evicted),
+    N("store_requeued", requeued),     N("store_damaged", damaged),
+    N("store_io_errors", errors),      N("store_no_room", no_room),
     N("store_superseded", superseded),
-    N("store_rebuild_done", rebuild_done),
-    N("store_rebuild_total", rebuild_total),
 #undef N
 };
 
@@ -145,4 +135,35 @@ int ctl_stats(ctl_t *c)
     }
     print_numbers(c, numbers);
     return CTL_OK;
+}
+
+/* The status page says one line: "ready" with 200, or with 503 what is wrong. Another page
+ * with that status would say something else. */
+int ctl_ready(ctl_t *c)
+{
+    ctl_answer_t answer;
+    const char *error = ctl_ask_status(c, "?ready", &answer);
+
+    if (error) {
+        return ctl_fail(c, "%s", error);
+    }
+    if (answer.status == 200 ? strcmp(answer.body, "ready\n") : answer.status != 503) {
+        return ctl_fail(c, CTL_NO_STATUS, c->url, answer.status);
+    }
+    answer.body[strcspn(answer.body, "\r\n")] = '\0';
+    if (c->json) {
+        devcache_json_t j;
+
+        ctl_json_begin(&j);
+        devcache_json_object(&j, NULL);
+        devcache_json_bool(&j, "ready", answer.status == 200);
+        if (answer.status != 200) {
+            devcache_json_string(&j, "not_ready", answer.body);
+        }
+        devcache_json_end(&j);
+    } else {
+        ctl_print_str(stdout, answer.body);
+        fputc('\n', stdout);
+    }
+    return answer.status == 200 ? CTL_OK : CTL_FAILED;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * top: what a cache is doing now, as a page that is drawn again and again.
  *

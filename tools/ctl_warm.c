@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * warm: ask for URLs as each class of device would, so that visitors find them stored.
  *
@@ -19,7 +20,7 @@
 
 /* A visitor of each class. */
 static const struct {
-    const char *klass, *agent;
+    const char *class, *agent;
 } visitors[] = {
     {"pc", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
            "Chrome/130.0.0.0 Safari/537.36 devcachectl-warm"},
@@ -41,6 +42,7 @@ typedef struct warm_t {
     CURLM *multi;
     apr_array_header_t *urls; /* const char * */
     struct curl_slist *headers;
+    ctl_sitemap_t sitemaps;
     ctl_progress_t progress;
     int next;    /* of urls * VISITORS */
     int running; /* requests under way */
@@ -58,35 +60,87 @@ typedef struct one_t {
 
 /* ---- the list --------------------------------------------------------------------- */
 
+/* @return NULL, or what is wrong with this URL, which came from @a where */
+static const char *take_url(warm_t *w, const char *url, const char *where)
+{
+    if (strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) {
+        return apr_psprintf(
+            w->c->pool, "%s is not a URL: it begins with neither http:// nor https://",
+            where);
+    }
+    APR_ARRAY_PUSH(w->urls, const char *) = apr_pstrdup(w->c->pool, url);
+    return NULL;
+}
+
 /* @return NULL, or what is wrong with the file */
-static const char *read_urls(warm_t *w)
+static const char *read_file(warm_t *w)
 {
     const char *name = w->c->file;
     FILE *in = strcmp(name, "-") ? fopen(name, "r") : stdin;
+    const char *error = NULL;
     char line[LINE_MAX_BYTES];
     int n = 0;
 
     if (!in) {
         return apr_psprintf(w->c->pool, "'%s' cannot be opened", name);
     }
-    while (fgets(line, sizeof(line), in)) {
+    while (!error && fgets(line, sizeof(line), in)) {
         const char *url = line + strspn(line, " \t");
+        const char *where = apr_psprintf(w->c->pool, "%s:%d", name, ++n);
 
-        n++;
+        if (strlen(line) == sizeof(line) - 1) {
+            error = apr_psprintf(w->c->pool, "%s is longer than a URL may be", where);
+        }
         line[strcspn(line, "\r\n")] = '\0';
-        if (!*url || *url == '#') {
-            continue;
+        if (!error && *url && *url != '#') {
+            error = take_url(w, url, where);
         }
-        if ((strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) ||
-            strlen(line) >= sizeof(line) - 1) {
-            return apr_psprintf(w->c->pool, "%s:%d is not a URL", name, n);
-        }
-        APR_ARRAY_PUSH(w->urls, const char *) = apr_pstrdup(w->c->pool, url);
     }
     if (in != stdin) {
         fclose(in);
     }
-    return w->urls->nelts ? NULL : "there is no URL in the list";
+    return error;
+}
+
+static const char *read_sitemap(warm_t *w)
+{
+    struct curl_slist *headers = NULL;
+    const char *error;
+    int i;
+
+    for (i = 0; i < w->c->headers->nelts; i++) {
+        const char *header = APR_ARRAY_IDX(w->c->headers, i, const char *);
+
+        if (strncasecmp(header, "Accept-Encoding:", 16)) {
+            headers = curl_slist_append(headers, header);
+        }
+    }
+    error = ctl_sitemap(w->c, w->c->sitemap, headers, w->urls, &w->sitemaps);
+    curl_slist_free_all(headers);
+    return error;
+}
+
+/* The URLs of the command line, then those of the file. @return NULL, or what is wrong */
+static const char *read_urls(warm_t *w)
+{
+    const char *error = NULL;
+    int i;
+
+    for (i = 0; i < w->c->argc && !error; i++) {
+        error = take_url(w, w->c->argv[i],
+                         apr_psprintf(w->c->pool, "'%s'", w->c->argv[i]));
+    }
+    if (!error && w->c->file) {
+        error = read_file(w);
+    }
+    if (!error && w->c->sitemap) {
+        error = read_sitemap(w);
+    }
+    return error            ? error
+           : w->urls->nelts ? NULL
+           : w->c->sitemap  ? "there is no URL of its host in the sitemap"
+           : w->c->file     ? "there is no URL in the list"
+                        : "give URLs, or a list of them by -f FILE (- is standard input)";
 }
 
 /* ---- requests --------------------------------------------------------------------- */
@@ -229,6 +283,11 @@ static void put_sum(const warm_t *w)
         devcache_json_uint(&j, how_names[i], w->hows[i]);
     }
     devcache_json_uint(&j, "no_answer", w->failed);
+    if (w->c->sitemap) {
+        devcache_json_uint(&j, "sitemaps", w->sitemaps.files);
+        devcache_json_uint(&j, "elsewhere", w->sitemaps.elsewhere);
+        devcache_json_uint(&j, "too_many", w->sitemaps.too_many);
+    }
     devcache_json_end(&j);
 }
 
@@ -236,6 +295,10 @@ static void print_sum(const warm_t *w)
 {
     int i;
 
+    if (w->c->sitemap) {
+        printf("%u sitemaps; %u entries were of other hosts, %u too many\n",
+               w->sitemaps.files, w->sitemaps.elsewhere, w->sitemaps.too_many);
+    }
     printf("%d URLs, %d requests in %s:", w->urls->nelts, w->next,
            ctl_duration((apr_time_now() - w->begun) / APR_USEC_PER_SEC, w->c->pool));
     for (i = 0; i < STATUSES; i++) {
@@ -273,9 +336,6 @@ int ctl_warm(ctl_t *c)
     const char *error;
     int i, rv;
 
-    if (!c->file) {
-        return ctl_wrong(c, "give a list of URLs by -f FILE, or -f - for standard input");
-    }
     w.urls = apr_array_make(c->pool, 64, sizeof(const char *));
     if ((error = read_urls(&w))) {
         return ctl_wrong(c, "%s", error);

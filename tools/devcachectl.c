@@ -1,25 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * devcachectl: look at a cache, and work it.
  *
  * A verb is a row of the table below: its options, its arguments, its help and the
  * function that does it. An option that a verb does not know is refused, whatever other
- * verbs do with it.
+ * verbs do with it. One verb, classify, was a program of its own and reads its options
+ * itself; a link of that program's name, devcache-classify, is this verb.
  */
 #include "ctl.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "base/version.h"
+
 #define DEFAULT_ROOT "/var/cache/apache2/devcache"
 #define DEFAULT_URL "http://127.0.0.1/devcache-status"
 
 typedef struct verb_t {
     const char *name;
-    const char *options; /* letters of what it takes, besides -j and -h */
+    const char *options; /* letters of what it takes, besides -j and -h; NULL: its own */
     int min, max;        /* arguments */
     int needs_root;      /* else --root is optional */
     int (*run)(ctl_t *c);
@@ -40,12 +45,15 @@ static const struct option options[] = {
     {"tag", required_argument, NULL, 't'},
     {"prefix", required_argument, NULL, 'p'},
     {"soft", no_argument, NULL, 's'},
+    {"refill", no_argument, NULL, 'F'},
     {"device", required_argument, NULL, 'd'},
     {"connect", required_argument, NULL, 'C'},
     {"file", required_argument, NULL, 'f'},
+    {"sitemap", required_argument, NULL, 'S'},
     {"rate", required_argument, NULL, 'R'},
     {"concurrency", required_argument, NULL, 'c'},
     {"insecure", no_argument, NULL, 'k'},
+    {"wait", required_argument, NULL, 'w'},
     {NULL, 0, NULL, 0},
 };
 
@@ -70,11 +78,16 @@ static const struct {
     {'t', "  -t, --tag TAG    what bears this tag, whatever its URL; may be repeated\n"},
     {'p', "  -p, --prefix URL   what begins so\n"},
     {'s', "  -s, --soft       not removed, but stale from now on\n"},
+    {'F', "  -F, --refill     the server fetches again what goes, for each class\n"},
     {'d', "  -d, --device CLASS   only what this class of devices is given\n"},
+    {'w', "  -w, --wait SECONDS   until all machines have carried it out; 25 at most\n"},
     {'C', "  -C, --connect HOST:PORT   send the requests there, whatever the URLs say\n"},
     {'f',
      "  -f, --file FILE  URLs, one a line; empty lines and those with # do not count;\n"
      "                   - is standard input\n"},
+    {'S',
+     "  -S, --sitemap URL   a sitemap, or an index of sitemaps, gzipped or not; only\n"
+     "                   what is at its host is asked for\n"},
     {'R', "  -R, --rate N     requests a second at the most; 10\n"},
     {'c', "  -c, --concurrency N   requests at once; 4\n"},
     {'k', "  -k, --insecure   take any certificate of an https server\n"},
@@ -86,12 +99,17 @@ static const verb_t verbs[] = {
     {"stats", "ruk", 0, 0, 0, ctl_stats, "[--url URL | --root DIR]",
      "Prints the counters of a running server, or what the index in a directory has of\n"
      "them: those whose names begin with store_.\n"},
-    {"ls", "r", 0, 1, 1, ctl_ls, "[PREFIX]",
+    {"ready", "uk", 0, 0, 0, ctl_ready, "[--url URL]",
+     "Asks the server whether its cache can be read and written, as probes and load\n"
+     "balancers do, and prints the answer. Ends with 1 if it cannot.\n"},
+    {"ls", "r", 0, 1, 1, ctl_ls, "[HOST | PREFIX]",
      "Lists what is stored, one variant a line: device class, status, bytes of the "
      "body,\n"
      "age, time it is still fresh for (negative: stale since) and URL. PREFIX is "
      "compared\n"
-     "with the URL as it is printed.\n"},
+     "with the URL as it is printed; without a scheme, HOST or HOST/PATH, it is "
+     "compared\n"
+     "with what follows the scheme, whatever the port.\n"},
     {"show", "r", 1, 1, 1, ctl_show, "URL",
      "Shows every stored variant of a URL with its times and its stored headers. Ends\n"
      "with 1 if there is none.\n"},
@@ -113,19 +131,34 @@ static const verb_t verbs[] = {
      "it is fresh and who says so, and the directives that hold there, with file and\n"
      "line. The origin is not asked and nothing is changed. The scheme and port of the\n"
      "URL are those by which the visitor's request reaches this server.\n"},
-    {"purge", "uHtpsdCk", 0, 1, 0, ctl_purge, "URL | --prefix URL | --tag TAG... [URL]",
+    {"nodes", "uk", 0, 0, 0, ctl_nodes, "[--url URL]",
+     "Shows the machines that share purges by DevCacheTier, and the servers by which\n"
+     "they do. Ends with 1 if a server is away, or a machine that is there has not\n"
+     "carried out all purges of this one yet.\n"},
+    {"purge", "uHtpsFdCkw", 0, 1, 0, ctl_purge, "URL | --prefix URL | --tag TAG... [URL]",
      "Sends a PURGE, which DevCachePurge allows: for a URL, for all that begins like "
      "it,\n"
      "or for all that bears a tag, and prints how many responses went. By tag the "
      "request\n"
      "goes to URL, else to the server of the status page.\n"},
-    {"warm", "HCfRck", 0, 0, 0, ctl_warm, "-f FILE",
-     "Asks for each URL of a list as a desktop, a tablet and a phone would, at a "
+    {"classify", NULL, 0, 0, 0, ctl_classify, "[-k] [-x] [-H] < USER-AGENTS",
+     ctl_classify_help},
+    {"warm", "HCfSRck", 0, INT_MAX, 0, ctl_warm, "URL... | -f FILE | --sitemap URL",
+     "Asks for each URL, of the command line, a list or a sitemap, as a desktop, a "
+     "tablet and a "
+     "phone would, at a "
      "bounded\n"
      "rate, so that the cache has them, and prints how that went: by Cache-Status where\n"
      "DevCacheStatusHeader is On, else by Age. Ends with 1 if a request got no answer "
      "or\n"
      "one of status 5xx.\n"},
+    {"migrate", "", 1, 1, 0, ctl_migrate, "FILE",
+     "Reads a configuration of mod_cache, or of the recipe by SetEnvIf, RequestHeader "
+     "and\n"
+     "Vary, and prints the lines that replace it, those that go, and those that "
+     "somebody\n"
+     "has to look at. Changes nothing. Ends with 1 if there is nothing of that in "
+     "FILE.\n"},
 };
 
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
@@ -140,7 +173,7 @@ static void general_help(FILE *to)
     for (i = 0; i < VERBS; i++) {
         fprintf(to, "  devcachectl %s %s\n", verbs[i].name, verbs[i].synopsis);
     }
-    fputs("\n'devcachectl VERB --help' tells more. Ends with 0, with 1 if something is "
+    fputs("\n'devcachectl help VERB' tells more. Ends with 0, with 1 if something is "
           "damaged or\ncould not be done, with 2 if the command line or what it names is "
           "wrong.\n",
           to);
@@ -150,6 +183,10 @@ static void verb_help(const verb_t *v)
 {
     apr_size_t i;
 
+    if (!v->options) {
+        fputs(v->help, stdout);
+        return;
+    }
     printf("usage: devcachectl %s [options] %s\n%s\n", v->name, v->synopsis, v->help);
     for (i = 0; i < sizeof(option_help) / sizeof(*option_help); i++) {
         int letter = option_help[i].letter;
@@ -170,6 +207,13 @@ static const verb_t *find_verb(const char *name)
         }
     }
     return NULL;
+}
+
+static int no_verb(const char *name)
+{
+    fprintf(stderr, "devcachectl: there is no verb '%s'; try 'devcachectl --help'\n",
+            name);
+    return CTL_WRONG;
 }
 
 /* A number within bounds, or a sentence about it. */
@@ -209,6 +253,9 @@ static int store_option(ctl_t *c, int letter)
     switch (letter) {
     case 'i':
         return take_number(c, &c->interval, 0.1, 3600);
+    case 'S':
+        c->sitemap = optarg;
+        return 1;
     case 'R':
         return take_number(c, &c->rate, 0.01, 100000);
     case 'c':
@@ -223,11 +270,16 @@ static int store_option(ctl_t *c, int letter)
     case 't':
         APR_ARRAY_PUSH(c->tags, const char *) = optarg;
         return 1;
+    case 'w':
+        return take_number(c, &c->wait, 0, 25);
     case '1':
         c->once = 1;
         return 1;
     case 's':
         c->soft = 1;
+        return 1;
+    case 'F':
+        c->refill = 1;
         return 1;
     case 'k':
         c->insecure = 1;
@@ -276,7 +328,7 @@ static int parse(ctl_t *c, const verb_t *v, int argc, char **argv)
     for (;;) {
         const char *word;
 
-        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:t:p:sd:C:f:R:c:k", options,
+        letter = getopt_long(argc, argv, ":hjr:u:A:H:a:1i:t:p:sFd:C:f:S:R:c:kw:", options,
                              NULL);
         if (letter == -1) {
             break;
@@ -316,9 +368,12 @@ static void set_defaults(ctl_t *c, const verb_t *v)
 
 static int run(ctl_t *c, const verb_t *v, int argc, char **argv)
 {
-    int rv = parse(c, v, argc, argv);
+    int rv;
 
-    if (rv >= 0) {
+    if (!v->options) {
+        c->argc = argc;
+        c->argv = argv;
+    } else if ((rv = parse(c, v, argc, argv)) >= 0) {
         return rv;
     }
     set_defaults(c, v);
@@ -329,25 +384,45 @@ static int run(ctl_t *c, const verb_t *v, int argc, char **argv)
     return rv;
 }
 
+/* Called by a link of the name that this verb had as a program? */
+static int is_classify(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return !strcmp(slash ? slash + 1 : path, "devcache-classify");
+}
+
 int main(int argc, char **argv)
 {
     ctl_t c = {0};
     const verb_t *v;
-    int rv;
+    const char *name;
+    int rv, skip = !is_classify(argv[0]); /* words before the verb */
 
-    if (argc < 2) {
+    if (argc < 1 + skip) {
         general_help(stderr);
         return CTL_WRONG;
     }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+    name = skip ? argv[1] : "classify";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
         general_help(stdout);
         return CTL_OK;
     }
-    v = find_verb(argv[1]);
+    if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+        puts("devcachectl " DEVCACHE_VERSION);
+        return CTL_OK;
+    }
+    if (!strcmp(name, "help")) { /* "help VERB" is "VERB --help" */
+        v = argc == 3 ? find_verb(argv[2]) : NULL;
+        if (argc > 2 && !v) {
+            return no_verb(argv[argc - 1]);
+        }
+        v ? verb_help(v) : general_help(stdout);
+        return CTL_OK;
+    }
+    v = find_verb(name);
     if (!v) {
-        fprintf(stderr, "devcachectl: there is no verb '%s'; try 'devcachectl --help'\n",
-                argv[1]);
-        return CTL_WRONG;
+        return no_verb(name);
     }
     if (apr_initialize() != APR_SUCCESS ||
         apr_pool_create(&c.pool, NULL) != APR_SUCCESS) {
@@ -358,9 +433,10 @@ int main(int argc, char **argv)
     c.headers = apr_array_make(c.pool, 4, sizeof(const char *));
     c.tags = apr_array_make(c.pool, 4, sizeof(const char *));
     c.interval = 1;
+    c.wait = -1;
     c.rate = 10;
     c.concurrency = 4;
-    rv = run(&c, v, argc - 1, argv + 1);
+    rv = run(&c, v, argc - skip, argv + skip);
     curl_slist_free_all(c.connect);
     apr_terminate();
     return rv;

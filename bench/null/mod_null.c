@@ -1,9 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mod_null: the least that an httpd module can spend on a response.
  *
- *     Null handler    answers in the handler phase; URL mapping is answered as well, so
- *                     that httpd looks at no file
- *     Null quick      answers in the quick handler, before all other phases
+ * "Null On" answers in the handler phase; URL mapping is answered as well, so that httpd
+ * looks at no file.
  *
  * GET /BYTES/anything gets that many bytes, at most 1 MB, from memory: one bucket, no
  * copy. The first byte tells what X-Device-Type the request had (p, t, m, or - for none),
@@ -21,20 +21,18 @@
 static const char letters[] = "-ptm";
 static const char *bodies[sizeof(letters)];
 
-typedef enum { NULL_OFF, NULL_HANDLER, NULL_QUICK } null_phase_e;
-
 typedef struct null_conf_t {
-    null_phase_e phase;
+    int on;
 } null_conf_t;
 
 module AP_MODULE_DECLARE_DATA null_module;
 
-static null_phase_e phase_of(const request_rec *r)
+static int is_on(const request_rec *r)
 {
     const null_conf_t *conf = ap_get_module_config(r->server->module_config,
                                                    &null_module);
 
-    return conf->phase;
+    return conf->on;
 }
 
 static int answer(request_rec *r)
@@ -60,19 +58,14 @@ static int answer(request_rec *r)
     return OK;
 }
 
-static int quick_handler(request_rec *r, int lookup)
-{
-    return phase_of(r) == NULL_QUICK && !lookup ? answer(r) : DECLINED;
-}
-
 static int handler(request_rec *r)
 {
-    return phase_of(r) == NULL_HANDLER ? answer(r) : DECLINED;
+    return is_on(r) ? answer(r) : DECLINED;
 }
 
 static int no_file(request_rec *r)
 {
-    return phase_of(r) == NULL_HANDLER ? OK : DECLINED;
+    return is_on(r) ? OK : DECLINED;
 }
 
 static int make_bodies(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
@@ -90,17 +83,11 @@ static int make_bodies(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     return OK;
 }
 
-static const char *set_phase(cmd_parms *cmd, void *unused, const char *arg)
+static const char *set_on(cmd_parms *cmd, void *unused, int on)
 {
     null_conf_t *conf = ap_get_module_config(cmd->server->module_config, &null_module);
 
-    if (!strcmp(arg, "handler")) {
-        conf->phase = NULL_HANDLER;
-    } else if (!strcmp(arg, "quick")) {
-        conf->phase = NULL_QUICK;
-    } else {
-        return "Null: handler or quick";
-    }
+    conf->on = on;
     return NULL;
 }
 
@@ -110,12 +97,12 @@ static void *create_conf(apr_pool_t *p, server_rec *s)
 }
 
 static const command_rec commands[] = {
-    AP_INIT_TAKE1("Null", set_phase, NULL, RSRC_CONF, "handler or quick"), {NULL}};
+    AP_INIT_FLAG("Null", set_on, NULL, RSRC_CONF, "On or Off: answer everything"),
+    {NULL}};
 
 static void register_hooks(apr_pool_t *p)
 {
     ap_hook_post_config(make_bodies, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_quick_handler(quick_handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(no_file, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_map_to_storage(no_file, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Cache-Control, the lines of the input being its lines. */
-#include "devcache_directive.h"
+#include "http/directive.h"
 
 #include <apr_strings.h>
 
-#include "devcache_field.h"
+#include "http/field.h"
 #include "fuzz.h"
 
 static void check_delta(apr_int64_t v)

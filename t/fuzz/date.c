@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dates: whatever is taken for one is the same instant when it is written out again. */
-#include "devcache_field.h"
+#include "http/field.h"
 
 #include "fuzz.h"
 

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Lists, numbers and entity tags. */
-#include "devcache_field.h"
+#include "http/field.h"
 
 #include "fuzz.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file fuzz.h
  * What the fuzz targets share. A target defines fuzz(), one input as a string of its

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A whole exchange: two messages, "Name: value" a line, an empty line between them. */
-#include "devcache_policy.h"
+#include "http/policy.h"
 
 #include <apr_strings.h>
 
@@ -45,7 +46,7 @@ static void check_fields(const devcache_policy_conf_t *conf, apr_table_t *reques
                          apr_table_t *response, apr_pool_t *p)
 {
     apr_table_t *kept = devcache_policy_stored_fields(conf, response, p);
-    int answer = devcache_policy_precondition(request, kept, 200);
+    int answer = devcache_policy_precondition(request, kept, NULL, 200);
     int set = devcache_policy_set_validators(request, kept, p);
 
     must(answer == 0 || answer == 304 || answer == 412);
@@ -62,16 +63,16 @@ static void fuzz(const char *data, size_t len, apr_pool_t *p)
 {
     apr_table_t *request = apr_table_make(p, 8), *response = apr_table_make(p, 8);
     char *rest = read_message(apr_pstrdup(p, data), request);
-    devcache_policy_conf_t conf = {0};
+    devcache_policy_conf_t conf = DEVCACHE_POLICY_CONF_EMPTY;
     devcache_request_t req;
     devcache_freshness_t f;
     const char *location;
 
     read_message(rest, response);
-    conf.min_ttl = conf.max_ttl = conf.force_ttl = -1;
+    conf.heuristic_percent = 10;
+    conf.heuristic_max = apr_time_from_sec(3600);
     conf.max_object_size = 1000;
-    devcache_policy_request(&conf, "GET", request, devcache_policy_overrides(request, p),
-                            0, &req);
+    devcache_policy_request(&conf, "GET", request, NULL, 0, &req);
     if (devcache_policy_storable(&conf, &req, 200, response, 0, -1, NOW, NOW, &f, p) ==
         DEVCACHE_REASON_NONE) {
         check_reuse(&conf, &req, &f);

@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Dictionaries of structured fields, and what a targeted field makes of them. */
-#include "devcache_sf.h"
+#include "http/sf.h"
 
-#include "devcache_directive.h"
-#include "devcache_field.h"
+#include "http/directive.h"
+#include "http/field.h"
 #include "fuzz.h"
 
 static int check_members(const char *data, size_t len)

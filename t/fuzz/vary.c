@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Vary of a response (first line of the input) and a request's values (the rest). */
 #include "devcache_vary.h"
 
 #include <apr_strings.h>
 
-#include "devcache_normal.h"
+#include "http/normal.h"
 #include "fuzz.h"
 
 static const devcache_vary_conf_t conf = {"X-Device-Type", 0, 0, 1, "view"};
@@ -58,7 +59,7 @@ static void fuzz(const char *data, size_t len, apr_pool_t *p)
     devcache_reason_e reason;
 
     apr_table_addn(response, "Vary", vary);
-    reason = devcache_vary_spec(&conf, response, &spec, p);
+    reason = devcache_vary_spec(&conf, apr_table_make(p, 1), response, &spec, p);
     outward = devcache_vary_outward(&conf, response, 0, p);
     must(reason != DEVCACHE_REASON_VARY_STAR || strcmp(outward, "*") == 0);
     if (reason == DEVCACHE_REASON_NONE) {

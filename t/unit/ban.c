@@ -1,10 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bans, tags and dialects: bytes and fields in, conditions out. No store.
  */
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <stdlib.h>
-#include "devcache_dialect.h"
+#include "purge/dialect.h"
+#include "http/response.h"
+#include "purge/pattern.h"
 #include "devcache_vary.h"
 #include "tap.h"
 
@@ -54,6 +57,9 @@ static void test_conditions(void)
 {
     devcache_described_t o = object("a.example", "/news/x", "q=1", "mobile", "one two");
     devcache_described_t all = object("a.example", "/", NULL, NULL, "");
+    apr_array_header_t *fields = apr_array_make(pool, 1, sizeof(devcache_ban_field_t));
+    devcache_ban_field_t *f = apr_array_push(fields);
+    devcache_response_t resp = {.status = 200, .lines = apr_table_make(pool, 1)};
     devcache_ban_t ban = {{DEVCACHE_BAN_ANY}};
 
     is_int(matches(&ban, o), 1, "no condition");
@@ -85,6 +91,45 @@ static void test_conditions(void)
     is_int(matches(&ban, all), 1, "of no class, so of this one too");
     ban.device = "pc";
     is_int(matches(&ban, o), 0, "another class");
+    memset(&ban, 0, sizeof(ban));
+    apr_table_setn(resp.lines, "X-Kind", "b");
+    ban.fields = fields;
+    f->name = "x-kind";
+    f->regex = "^(a|b)$";
+    o.meta = devcache_response_encode(&resp, pool);
+    is_int(matches(&ban, o), 1, "a field that matches");
+    f->regex = "^a|b$";
+    f->name = "X-None";
+    is_int(matches(&ban, o), 0, "a field that is not there");
+    f->name = "Content-Type";
+    f->regex = "^image/";
+    is_int(matches(&ban, o), 0, "another type");
+    resp.content_type = "image/png";
+    o.meta = devcache_response_encode(&resp, pool);
+    is_int(matches(&ban, o), 1, "its type");
+    o.meta.len--;
+    is_int(matches(&ban, o), 1, "what cannot be read goes");
+    f->regex = "(";
+    is_int(matches(&ban, o), -1, "no expression");
+}
+
+/* What is stored is compared decoded, and a host with its port as well. */
+static void test_spelling(void)
+{
+    devcache_described_t o = object("a.example", "/x", "q=%c3%A9%2", NULL, "one");
+    devcache_ban_t ban = {{DEVCACHE_BAN_ANY}, {DEVCACHE_BAN_REGEX, "\\?q=\xc3\xa9%2$"}};
+
+    is_int(matches(&ban, o), 1, "a query is compared decoded");
+    ban.host.how = DEVCACHE_BAN_REGEX;
+    ban.host.text = "(?i)^A\\.example:443$";
+    is_int(matches(&ban, o), 1, "a host with its port");
+    ban.host.text = "^a\\.example:80$";
+    is_int(matches(&ban, o), 0, "and with another one");
+    ban.host.how = DEVCACHE_BAN_ANY;
+    ban.tags = devcache_slice("", 0);
+    is_int(matches(&ban, o), 1, "any tag");
+    o.tags = devcache_slice(NULL, 0);
+    is_int(matches(&ban, o), 0, "but one there must be");
 }
 
 static void test_limits(void)
@@ -198,7 +243,8 @@ static void test_tag_patterns(void)
         {"node:1 node:2", "node:1 node:2"},
         {"config:system.site|x", "config:system.site x"},
         {"a.*", NULL},
-        {".*", NULL},
+        {"(a|b)(,.+)?$", "a b"},
+        {"((^|,)cat_p_1(,|$))|((^|,)cat_p_2(,|$))", "cat_p_1 cat_p_2"},
         {"a.+", NULL},
         {"node-[0-9]+", NULL},
         {"a+", NULL},
@@ -225,8 +271,7 @@ static void test_tag_patterns(void)
     }
 }
 
-/* ---- dialects: what the plan says ----------------------------------------------------
- */
+/* ---- dialects: what the plan says ----------------------------------------------- */
 
 static const char *how(const devcache_ban_text_t *t)
 {
@@ -236,6 +281,17 @@ static const char *how(const devcache_ban_text_t *t)
                                       : apr_pstrcat(pool, names[t->how], t->text, NULL);
 }
 
+static const char *field_of(const devcache_ban_t *ban)
+{
+    const devcache_ban_field_t *f;
+
+    if (!ban->fields) {
+        return "";
+    }
+    f = &APR_ARRAY_IDX(ban->fields, 0, devcache_ban_field_t);
+    return apr_pstrcat(pool, ", ", f->name, " ~ ", f->regex, NULL);
+}
+
 /* "exact", or the conditions on host and URL; with a + before if it is soft. */
 static const char *planned(const char *method, const char *url, const char *field,
                            const char *value)
@@ -243,7 +299,7 @@ static const char *planned(const char *method, const char *url, const char *fiel
     apr_array_header_t *names = apr_array_make(pool, 1, sizeof(char *));
     apr_table_t *headers = apr_table_make(pool, 2);
     char *path = apr_pstrdup(pool, url), *query = strchr(path, '?');
-    devcache_asked_t asked = {method, "h"};
+    devcache_asked_t asked = {.method = method, .host = "h"};
     devcache_plan_t plan;
     const char *error;
     int status;
@@ -255,7 +311,8 @@ static const char *planned(const char *method, const char *url, const char *fiel
     if (field) {
         apr_table_setn(headers, field, value);
     }
-    asked.path = path;
+    asked.path = devcache_pattern_decode(path, pool);
+    asked.sent = path;
     asked.query = query;
     asked.headers = headers;
     asked.tag_names = names;
@@ -268,7 +325,7 @@ static const char *planned(const char *method, const char *url, const char *fiel
                                   : apr_pstrcat(pool, how(&plan.hard_ban.host), ", ",
                                                 how(&plan.hard_ban.url), NULL),
                        plan.hard_ban.tags.data || plan.soft_ban.tags.data ? ", tags" : "",
-                       NULL);
+                       field_of(&plan.hard_ban), NULL);
 }
 
 static void test_dialects(void)
@@ -299,17 +356,69 @@ static void test_dialects(void)
         {"PURGE", "/a", "xkey", " ,", "400"},
         {"PURGEKEYS", "/", "xkey", "t", "any, any, tags"},
         {"PURGEKEYS", "/", NULL, NULL, "400"},
-        {"BAN", "/", NULL, NULL, "400"},
+        {"BAN", "/", NULL, NULL, "any, any"},
         {"BAN", "/", "X-Url", ".*", "any, any"},
         {"BAN", "/", "X-Url", "^/a", "any, prefix /a"},
         {"BAN", "/", "X-Url", "^/a.*$", "any, prefix /a"},
         {"BAN", "/", "X-Url", "^/a$", "any, is /a"},
         {"BAN", "/", "X-Url", "/a", "any, regex /a"},
         {"BAN", "/", "X-Url", "^/a|b", "any, regex ^/a|b"},
-        {"BAN", "/", "X-Host", "^a\\.b$", "regex ^a\\.b$, any"},
-        {"BAN", "/", "X-Content-Type", "text", "501"},
+        {"BAN", "/", "X-Host", "^a\\.b$", "regex (?i)^a\\.b$, any"},
+        {"BAN", "/", "X-Content-Type", "text", "any, any, Content-Type ~ text"},
+        {"BAN", "/", "X-Content-Type", ".*", "any, any"},
+        {"BAN", "/", "DevCache-Purge-Field", "X-A:b c", "any, any, X-A ~ b c"},
+        {"BAN", "/a", "DevCache-Purge-Field", "X-A:b c", "is h, prefix /a, X-A ~ b c"},
+        {"PURGE", "/", "DevCache-Purge-Field", "X-A: \t^b", "is h, any, X-A ~ ^b"},
+        {"PURGE", "/a", "DevCache-Purge-Field", "X-A: b", "is h, is /a, X-A ~ b"},
+        {"PURGE", "/a/*", "DevCache-Purge-Field", "X-A: b", "is h, prefix /a/, X-A ~ b"},
+        {"PURGE", "/a", "DevCache-Purge-Field", "X-A: ", "400"},
+        {"PURGE", "/a", "DevCache-Purge-Field", "X A: b", "400"},
+        {"PURGE", "/a", "DevCache-Purge-Field", "X-A", "400"},
         {"BAN", "/", "xkey", "(^|,)(a|b)(,|$)", "any, any, tags"},
         {"BAN", "/a", NULL, NULL, "is h, prefix /a"},
+        {"BAN", "/a/*", NULL, NULL, "is h, prefix /a/"},
+        {"BAN", "/a/*/b", NULL, NULL, "is h, regex ^/a/.*/b$"},
+        {"BAN", "/site", NULL, NULL, "is h, prefix /site"},
+        {"BAN", "/site", "X-Acquia-Purge", "s", "any, any"},
+        {"BAN", "/tags", "X-Acquia-Purge", "s", "is h, prefix /tags"},
+        {"PURGE", "/", "Clear-Cache", "true", "any, any"},
+        {"PURGE", "/", "Clear-Cache", "false", "exact"},
+        {"BAN", "/", "Varnish-Ban-All", "1", "any, any"},
+        {"BAN", "/", "Varnish-Ban-TYPO3-Pid", "12", "any, any, tags"},
+        {"PURGE", "/", "X-Magento-Tags-Pattern", ".*", "any, any, tags"},
+        {"PURGE", "/", "X-Magento-Tags-Pattern", "((^|,)a(,|$))", "any, any, tags"},
+        {"PURGE", "/", "X-Magento-Tags-Pattern", "cat_p_[0-9]+", "400"},
+        {"PURGE", "/", "X-Magento-Tags", "a", "400"},
+        {"PURGE", "/", "Surrogate-Key", "a", "400"},
+        {"PURGE", "/", "key", "a", "any, any, tags"},
+        {"PURGE", "/x", "key", "secret", "exact"},
+        {"PURGE", "/x", "X-Purge-Key", "secret", "exact"},
+        {"PURGE", "/x", "X-Purge-Kind", "all", "400"},
+        {"PURGE", "/x", "X-Location-Id", "*", "501"},
+        {"PURGE", "/x", "X-Foo", "bar", "exact"},
+        {"PURGE", "/x", "X-VC-Purge-Host", "H", "exact"},
+        {"PURGE", "/x", "X-VC-Purge-Host", "h:8080", "exact"},
+        {"PURGE", "/x", "X-VC-Purge-Host", "www.h", "regex (?i)www.h, is /x"},
+        {"PURGE", "/x", "X-Url", "^/y", "is h, prefix /y"},
+        {"BAN", "/", "X-Foo", "bar", "501"},
+        {"BAN", "/", "X-Foo", ".*", "any, any"},
+        {"BAN", "/", "X-Forwarded-For", "::1", "any, any"},
+        {"BAN", "/", "Accept", "application/vnd.fos.user-context-hash", "501"},
+        {"PURGETAGS", "/", NULL, NULL, "400"},
+        {"BAN", "/", "X-Url", "^/caf%C3%A9/", "any, prefix /caf\xc3\xa9/"},
+        {"BAN", "/", "X-Url", "^/a%2bb$", "any, is /a+b"},
+        {"BAN", "/", "X-Url", "^/a\\-b\\/c$", "any, is /a-b/c"},
+        {"BAN", "/", "X-Url", "^/100%$", "any, is /100%"},
+        {"BAN", "/", "X-Url", "^/a%00b", "any, regex ^/a\\x00b"},
+        {"PURGE", "/a.%5C.x", "X-Purge-Method", "regex", "is h, regex ^(?:/a.\\.x)"},
+        {"PURGE", "/a%2B.*", "X-Purge-Method", "regex", "is h, prefix /a+"},
+        {"PURGE", "/w/%2A", NULL, NULL, "exact"},
+        {"PURGE", "/w/%2a?q=1", NULL, NULL, "exact"},
+        {"PURGE", "/w/%2A*", NULL, NULL, "is h, prefix /w/*"},
+        {"PURGE", "/w/*%2A", NULL, NULL, "is h, regex ^/w/.*\\*$"},
+        {"PURGE", "/w?q=%2A", NULL, NULL, "exact"},
+        {"PURGE", "/w?q=%2A*", NULL, NULL, "is h, prefix /w?q=*"},
+        {"PURGE", "/w?q=caf%C3%A9*", NULL, NULL, "is h, prefix /w?q=caf\xc3\xa9"},
         {"BAN", "/?x", NULL, NULL, "is h, regex ^(?:/?x)"},
     };
     apr_size_t i;
@@ -328,6 +437,7 @@ int main(void)
     apr_initialize();
     apr_pool_create(&pool, NULL);
     test_conditions();
+    test_spelling();
     test_limits();
     test_damage();
     test_tags();

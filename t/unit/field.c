@@ -1,8 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_field, devcache_sf, devcache_directive: the grammar of field values. */
-#include "devcache_directive.h"
-#include "devcache_field.h"
-#include "devcache_sf.h"
+#include "http/directive.h"
+#include "http/field.h"
+#include "http/sf.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 
 #include <apr_general.h>
@@ -210,6 +212,52 @@ static void test_dates(apr_pool_t *p)
     }
 }
 
+/* What is known to stand where in the usual form is looked at, every byte of it. */
+static void test_usual_date(void)
+{
+    static const char form[] = "Sun, 06 Nov 1994 08:49:37 GMT";
+    static const char others[] = "x0 -,:\t";
+    apr_size_t at, i;
+
+    for (at = 0; form[at]; at++) {
+        int wrong = 0;
+        for (i = 0; others[i]; i++) {
+            char *copy = heap(form);
+            int fits = others[i] == form[at] ||
+                       (others[i] == '0' && isdigit(form[at]) && at != 6); /* day 00 */
+            apr_time_t got;
+
+            copy[at] = others[i];
+            wrong += devcache_field_date(copy, NEAR, &got) != fits;
+            free(copy);
+        }
+        is_int(wrong, 0, form + at);
+    }
+}
+
+static void test_clean(void)
+{
+    apr_size_t len, at;
+    int c;
+
+    for (len = 1; len < 40; len++) {
+        int wrong = 0;
+        for (at = 0; at < len; at++) {
+            for (c = 1; c < 256; c++) {
+                char *value = malloc(len);
+                int clean = (c >= ' ' && c != 0x7f) || c == '\t';
+
+                memset(value, "a\t\xff "[at % 4], len);
+                value[at] = (char)c;
+                wrong += devcache_field_is_clean(value, len) != clean;
+                free(value);
+            }
+        }
+        is_int(wrong, 0, "control characters are seen wherever they stand");
+    }
+    ok(devcache_field_is_clean("", 0), "nothing is clean");
+}
+
 static void test_centuries(void)
 {
     apr_time_t t;
@@ -265,8 +313,7 @@ static void test_etags(apr_pool_t *p)
     ok(!devcache_field_etag(NULL, &e), "etag: none");
 }
 
-/* --- structured fields ----------------------------------------------------------------
- */
+/* --- structured fields ----------------------------------------------------------- */
 
 static const char *dictionary(const char *value, apr_pool_t *p)
 {
@@ -373,8 +420,7 @@ static void test_dictionaries(apr_pool_t *p)
     }
 }
 
-/* --- directives -----------------------------------------------------------------------
- */
+/* --- directives ------------------------------------------------------------------ */
 
 /* What was said, in words. */
 static const char *say(const devcache_directives_t *d, apr_pool_t *p)
@@ -556,6 +602,24 @@ static void test_targeted(apr_pool_t *p)
     }
 }
 
+static void test_secrets(void)
+{
+    static const char *const secret[] = {
+        "Cookie",       "authorization",    "X-API-Key",    "Proxy-Authorization",
+        "X_Auth_Token", "X-Forwarded-User", "Private-Token"};
+    static const char *const open[] = {"User-Agent", "Accept-Language", "Surrogate-Key",
+                                       "xkey",       "X-Country",       "Key",
+                                       "X-Cache-Key"};
+    unsigned i;
+
+    for (i = 0; i < sizeof(secret) / sizeof(*secret); i++) {
+        ok(devcache_field_is_secret(secret[i]), "%s", secret[i]);
+    }
+    for (i = 0; i < sizeof(open) / sizeof(*open); i++) {
+        ok(!devcache_field_is_secret(open[i]), "%s", open[i]);
+    }
+}
+
 int main(void)
 {
     apr_pool_t *p;
@@ -567,12 +631,15 @@ int main(void)
     test_deltas(p);
     test_ages(p);
     test_dates(p);
+    test_usual_date();
+    test_clean();
     test_centuries();
     test_etags(p);
     test_dictionaries(p);
     test_cache_control(p);
     test_lists_without_pool(p);
     test_targeted(p);
+    test_secrets();
     apr_pool_destroy(p);
     apr_terminate();
     return done_testing();

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file fields.h
  * Header tables out of text, for tests: "Name: value", a line each.

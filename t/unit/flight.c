@@ -1,6 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_flight: who owns, who follows, what followers are told, and that neither a
  * full table nor killed processes leave anybody waiting or a flight behind. */
-#include "devcache_flight.h"
+#include "flight/flight.h"
+#include "base/clock.h"
+#include "flight/avoid.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -59,7 +62,7 @@ static apr_pool_t *new_pool(void)
 static devcache_flight_role_e join(apr_uint64_t id, apr_uint64_t ticket,
                                    devcache_flight_t **pf, apr_pool_t *p)
 {
-    return devcache_flight_join(id, ticket, 0, pf, p);
+    return devcache_flight_join(id, ticket, 0, 0, pf, p);
 }
 
 static devcache_flight_stats_t stats(void)
@@ -86,6 +89,7 @@ static devcache_flight_head_t head_of(const char *meta)
                                    devcache_slice_str("pc"),
                                    devcache_slice_str(meta),
                                    10,
+                                   3,
                                    {7, 9}};
     return head;
 }
@@ -98,12 +102,18 @@ static void test_life(void)
     devcache_flight_head_t head = head_of("meta"), got;
     devcache_flight_t *own, *one, *two, *other;
     devcache_flight_view_t view = {0};
+    apr_time_t joined_at;
 
     is_int(join(1, 0, &own, p), OWNER, "the first one owns");
     is_int(join(1, 0, &one, p), FOLLOWER, "the second one follows");
+    joined_at = devcache_flight_joined_at(own);
+    while (devcache_monotonic() <= joined_at) {
+        ;
+    }
     is_int(join(1, 0, &two, p), FOLLOWER, "so does the third");
+    ok(devcache_flight_joined_at(own) > joined_at, "which is the latest to join");
     is_int(join(2, 0, &other, p), OWNER, "another id is another flight");
-    is_int(devcache_flight_join(1, 0, 1, &other, p), ALONE,
+    is_int(devcache_flight_join(1, 0, 1, 0, &other, p), ALONE,
            "who does not want to follow "
            "is alone");
     ok(!other, "without a handle");
@@ -123,6 +133,7 @@ static void test_life(void)
     is_int(devcache_flight_announce(own, &head), APR_SUCCESS, "the owner does");
     is_int(devcache_flight_wait(one, &view, PATIENCE), APR_SUCCESS, "that is news");
     is_int(view.state, DEVCACHE_FLIGHT_STREAMING, "now it streams");
+    is_int((long long)view.written, 3, "and who is woken finds what there is at once");
     is_int(stats().streaming, 1, "and is counted as such");
     is_int(devcache_flight_head(one, &view, &got, p), APR_SUCCESS, "the head");
     ok(devcache_slice_eq(got.key, head.key) && devcache_slice_eq(got.spec, head.spec) &&
@@ -266,16 +277,17 @@ static void test_avoiding(void)
     apr_time_t now = apr_time_from_sec(1000000);
     apr_uint64_t id = 0x1234567800000abcull;
 
-    ok(!devcache_flight_avoided(id, now), "not avoided");
-    devcache_flight_avoid(id, now + apr_time_from_sec(60));
-    ok(devcache_flight_avoided(id, now), "avoided");
-    ok(devcache_flight_avoided(id, now + apr_time_from_sec(59)), "until then");
-    ok(!devcache_flight_avoided(id, now + apr_time_from_sec(60)), "not longer");
-    ok(!devcache_flight_avoided(id ^ (1ull << 40), now), "another id is not");
-    ok(!devcache_flight_avoided(id, now - apr_time_from_sec(3600)),
+    ok(!devcache_avoid_now(id, now), "not avoided");
+    devcache_avoid_until(id, now + apr_time_from_sec(60));
+    ok(devcache_avoid_now(id, now), "avoided");
+    ok(devcache_avoid_now(id, now + apr_time_from_sec(59)), "until then");
+    ok(!devcache_avoid_now(id, now + apr_time_from_sec(60)), "not longer");
+    ok(!devcache_avoid_now(id ^ (1ull << 40), now), "another id is not");
+    ok(!devcache_avoid_now(id, now - apr_time_from_sec(3600)),
        "not for an hour more if the clock is set back");
-    devcache_flight_avoid(id, 0);
-    ok(!devcache_flight_avoided(id, now), "no longer avoided");
+    ok(devcache_avoid_lately(id), "it was, lately");
+    devcache_avoid_until(id, 0);
+    ok(!devcache_avoid_now(id, now) && !devcache_avoid_lately(id), "no longer avoided");
 }
 
 /* ---- processes ------------------------------------------------------------ */
@@ -408,10 +420,11 @@ static void test_reclaim(void)
     devcache_flight_t *f;
 
     waitpid(in_child(fill_and_die, NULL), NULL, 0);
-    is_int(stats().flights, FLIGHTS, "killed with all flights");
-    is_int(join(1, 0, &f, p), OWNER, "they are reclaimed when one is needed");
-    is_int(stats().flights, 1, "all of them");
+    is_int(join(1, 0, &f, p), OWNER, "killed with all flights: one is had when needed");
+    is_int(stats().flights, 1, "and all of them are reclaimed");
     apr_pool_destroy(p);
+    waitpid(in_child(fill_and_die, NULL), NULL, 0);
+    is_int(stats().flights, 0, "nor does anybody see the others");
 }
 
 /* kill() of nothing is asked with the table locked, whether an owner is alive. */
@@ -431,7 +444,7 @@ static void stop_in_lock(void *arg)
     devcache_flight_t *f;
 
     stop_there = 1;
-    devcache_flight_join(31, 0, 1, &f, new_pool());
+    devcache_flight_join(31, 0, 1, 0, &f, new_pool());
     _exit(0);
 }
 
@@ -630,6 +643,9 @@ int main(void)
     is_int(devcache_flight_create(p), APR_SUCCESS, "a table");
     seed = devcache_flight_seed();
     is_int(devcache_flight_create(p), APR_SUCCESS, "another");
+    devcache_avoid_until(1, apr_time_from_sec(60));
+    ok(!devcache_avoid_lately(1), "nothing is avoided without memory for it");
+    is_int(devcache_avoid_create(p), APR_SUCCESS, "which is a table of its own");
     ok(seed != devcache_flight_seed(), "ids cannot be foretold");
     alarm(150);
     test_life();

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_histogram: where a duration is counted, and what percentiles are read. */
-#include "devcache_histogram.h"
+#include "stats/histogram.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_hot: what is kept, what gives way, and that nobody is left without his bytes.
  */
-#include "devcache_hot.h"
+#include "store/hot.h"
 
 #include <apr_general.h>
 #include <pthread.h>
@@ -22,7 +23,6 @@ static devcache_record_t record(apr_uint64_t serial, apr_uint64_t offset,
     memcpy(bytes + 8, &offset, 8);
     memset(bytes + 16, 'm', 8);
     memset(bytes + 24, (int)(offset & 0x7f), body_len);
-    rec.kind = DEVCACHE_RECORD_OBJECT;
     rec.key = devcache_slice(bytes, 8);
     rec.spec = devcache_slice(bytes + 8, 0);
     rec.variant = devcache_slice(bytes + 8, 8);
@@ -40,7 +40,7 @@ static void offer(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t offset,
 
     apr_pool_create(&p, NULL);
     rec = record(serial, offset, body_len, p);
-    devcache_hot_offer(hot, serial, offset, &rec);
+    devcache_hot_offer(hot, serial, offset, &rec, NULL);
     apr_pool_destroy(p); /* what was kept is a copy */
 }
 
@@ -63,10 +63,11 @@ static int find(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t offset)
 {
     devcache_record_t rec;
     apr_pool_t *p;
+    void *room;
     int found;
 
     apr_pool_create(&p, NULL);
-    found = devcache_hot_find(hot, serial, offset, &rec, p);
+    found = devcache_hot_find(hot, serial, offset, &rec, &room, p);
     if (found && !is_right(&rec, serial, offset)) {
         found = -1;
     }
@@ -76,6 +77,7 @@ static int find(devcache_hot_t *hot, apr_uint64_t serial, apr_uint64_t offset)
 
 static void test_keeping(apr_pool_t *p)
 {
+    void *room, *again;
     devcache_hot_t *hot = devcache_hot_create(BOUND, p);
     devcache_record_t rec;
     apr_pool_t *request;
@@ -97,7 +99,11 @@ static void test_keeping(apr_pool_t *p)
     is_int(find(hot, 4, 64), 0, "more than an eighth of the room is refused");
 
     apr_pool_create(&request, NULL);
-    is_int(devcache_hot_find(hot, 1, 64, &rec, request), 1, "in use");
+    is_int(devcache_hot_find(hot, 1, 64, &rec, &room, request), 1, "in use");
+    ok(!*(char *)room && !((char *)room)[DEVCACHE_HOT_ROOM - 1], "its room was empty");
+    *(char *)room = 1;
+    is_int(devcache_hot_find(hot, 1, 64, &rec, &again, request), 1, "in use twice");
+    ok(again == room && *(char *)again, "and is the same for all who find it");
     devcache_hot_clear(hot);
     is_int(find(hot, 1, 64), 0, "dropped");
     ok(is_right(&rec, 1, 64), "and still whole for who uses it");
@@ -141,6 +147,89 @@ static void test_bound(apr_pool_t *p)
        "bound (%d)",
        kept);
     is_int(wrong, 0, "and is right");
+    devcache_hot_clear(hot);
+}
+
+/* A record that has its body in another one, which is held with it. */
+static void test_leaning(apr_pool_t *p)
+{
+    devcache_hot_t *hot = devcache_hot_create(BOUND, p);
+    devcache_record_t base, rec, got;
+    void *room, *own;
+    apr_pool_t *request;
+    apr_uint64_t i;
+    char *held;
+
+    offer(hot, 1, 64, 20000);
+    offer(hot, 1, 64, 20000);
+    apr_pool_create(&request, NULL);
+    is_int(devcache_hot_find(hot, 1, 64, &base, &room, request), 1,
+           "the one with a body");
+    for (i = 0; i < 20; i++) {
+        rec = record(2, i * 64, 0, request);
+        rec.ref_serial = 1;
+        rec.ref_offset = 1;
+        rec.ref_head = base.head_len;
+        rec.body = base.body;
+        rec.body_len = base.body_len;
+        devcache_hot_offer(hot, 2, i * 64, &rec, room);
+        devcache_hot_offer(hot, 2, i * 64, &rec, room);
+    }
+    apr_pool_destroy(request);
+    apr_pool_create(&request, NULL);
+    is_int(devcache_hot_find(hot, 2, 5 * 64, &got, &own, request), 1, "one that refers");
+    ok(got.body.data == base.body.data && own != room, "has its body there");
+    for (i = 0; i < 3000; i++) { /* all of them are pushed out in the end */
+        offer(hot, 9, 64 * i, 8000);
+        offer(hot, 9, 64 * i, 8000);
+    }
+    ok(is_right(&base, 1, 64), "which stays as long as anybody uses it");
+    held = devcache_hot_hold(own);
+    ok(got.body.data > held && got.body.data < held + 20000 + 200,
+       "what is held is the one with the body");
+    apr_pool_destroy(request);
+    ok(is_right(&base, 1, 64), "and stays as well");
+    devcache_hot_let_go(held);
+    for (i = 0; i < 6000; i++) {
+        offer(hot, 10, 64 * i, 8000);
+        offer(hot, 10, 64 * i, 8000);
+    }
+    is_int(find(hot, 2, 5 * 64), 0, "the one that refers has gone");
+    is_int(find(hot, 1, 64), 0, "and so has the other");
+    devcache_hot_clear(hot);
+}
+
+/* One that is sent slowly holds the memory of its base, not the base's slot. */
+static void test_slow(apr_pool_t *p)
+{
+    devcache_hot_t *hot = devcache_hot_create(BOUND, p);
+    devcache_record_t base, rec, got;
+    void *room, *own;
+    apr_pool_t *request, *slow;
+    apr_uint64_t i;
+
+    offer(hot, 1, 64, 20000);
+    offer(hot, 1, 64, 20000);
+    apr_pool_create(&request, NULL);
+    apr_pool_create(&slow, NULL);
+    is_int(devcache_hot_find(hot, 1, 64, &base, &room, request), 1, "a base");
+    rec = record(2, 64, 0, request);
+    rec.ref_serial = rec.ref_offset = 1;
+    rec.ref_head = base.head_len;
+    rec.body = base.body;
+    rec.body_len = base.body_len;
+    devcache_hot_offer(hot, 2, 64, &rec, room);
+    devcache_hot_offer(hot, 2, 64, &rec, room);
+    apr_pool_destroy(request);
+    is_int(devcache_hot_find(hot, 2, 64, &got, &own, slow), 1, "is sent for another");
+    for (i = 0; i < 6000; i++) {
+        offer(hot, 9, 64 * i, 8000);
+        offer(hot, 9, 64 * i, 8000);
+    }
+    is_int(find(hot, 2, 64), 0, "which leaves its slot meanwhile");
+    is_int(find(hot, 1, 64), 0, "and so does the base");
+    ok(is_right(&base, 1, 64), "whose memory is there still");
+    apr_pool_destroy(slow);
     devcache_hot_clear(hot);
 }
 
@@ -197,6 +286,8 @@ int main(void)
     apr_pool_create(&p, NULL);
     test_keeping(p);
     test_bound(p);
+    test_leaning(p);
+    test_slow(p);
     test_threads(p);
     apr_pool_destroy(p);
     apr_terminate();

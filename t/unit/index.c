@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Shared memory alone: stripes, removals, specs, slots and heads, and their repair. */
 #include <apr_general.h>
 #include <signal.h>
@@ -6,10 +7,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "devcache_ghost.h"
-#include "devcache_index.h"
-#include "devcache_slot.h"
-#include "devcache_spec.h"
+#include "store/ghost.h"
+#include "store/index.h"
+#include "store/slot.h"
+#include "store/spec.h"
 #include "tap.h"
 
 #define MB (1024u * 1024u)
@@ -30,7 +31,7 @@ static devcache_shared_t new_shared(apr_uint64_t size, apr_uint64_t segment,
     }
     unlink(name);
     close(fd);
-    devcache_shared_format(&sh, 12345, 1);
+    devcache_shared_format(&sh, 12345, 1, 1);
     devcache_shared_renew_locks(&sh);
     devcache_index_relink_all(&sh);
     return sh;
@@ -84,6 +85,43 @@ static unsigned find_one(devcache_shared_t *sh, apr_uint64_t key, devcache_match
     return n;
 }
 
+/* Of too many variants those go that nobody uses, however old the others are. */
+static void test_made_up_variants(void)
+{
+    devcache_shared_t sh = new_shared(16 * MB, MB, 4096);
+    devcache_file_t seg = new_segment(&sh);
+    devcache_match_t m, found[DEVCACHE_MATCHES];
+    unsigned at, n, used = 0, newest = 0;
+    apr_uint64_t i;
+
+    put_one(&sh, &seg, 1, 1, 10);
+    find_one(&sh, 1, &m);
+    devcache_index_note_use(&m);
+    for (i = 2; i <= 500; i++) {
+        put_one(&sh, &seg, 1, i, 10 + (apr_time_t)i);
+    }
+    n = devcache_index_find(&sh, 1, found);
+    for (at = 0; at < n; at++) {
+        used |= found[at].entry.variant_hash == 1;
+        newest += found[at].entry.variant_hash > 500 - 63;
+    }
+    is_int(n, 64, "as many variants are kept as there may be");
+    ok(used, "500 made-up ones do not put out one that is used");
+    is_int(newest, 63, "of those that nobody has used the newest stay");
+    for (at = 0; at < n; at++) {
+        if (found[at].entry.variant_hash != 1) {
+            devcache_index_note_use(&found[at]);
+        }
+    }
+    put_one(&sh, &seg, 1, 501, 600);
+    put_one(&sh, &seg, 1, 502, 601);
+    n = devcache_index_find(&sh, 1, found);
+    for (at = 0, used = 0; at < n; at++) {
+        used |= found[at].entry.variant_hash == 1;
+    }
+    ok(n == 64 && !used, "nor does one stay for ever for what it was once");
+}
+
 static void test_sizes(void)
 {
     devcache_geometry_t g;
@@ -92,7 +130,7 @@ static void test_sizes(void)
     is_int(sizeof(devcache_entry_t), 56, "an entry has 56 bytes");
     for (n = 100000; n <= 100000000; n *= 10) {
         devcache_shared_plan(&g, (apr_uint64_t)1 << 30, 16 * MB, n);
-        ok(devcache_shared_size(&g) - DEVCACHE_SPEC_TEXT -
+        ok(devcache_shared_size(&g) - DEVCACHE_SPEC_TEXT - DEVCACHE_BAN_TEXT -
                    17 * 64 * sizeof(devcache_slot_t) <
                n * 64,
            "an index for %llu objects takes %.1f bytes for each", (unsigned long long)n,
@@ -115,10 +153,6 @@ static void test_entries(void)
     put_one(&sh, &seg, 1, 1, 20);
     is_int(find_one(&sh, 1, &m), 1, "another one of the variant replaces it");
     is_int(m.entry.stored_at, 20, "and is the one found");
-    put = new_put(&sh, &seg, 1, 1, 15);
-    put.only_newer = 1;
-    is_int(devcache_index_put(&sh, &put, &drops), APR_EEXIST,
-           "an older one may be refused");
     for (i = 0; i < 5; i++) {
         devcache_index_note_use(&m);
     }
@@ -222,7 +256,6 @@ static void test_ring(void)
     devcache_file_t seg = new_segment(&sh);
     devcache_match_t m;
     devcache_drops_t drops;
-    apr_time_t newest = 0;
     unsigned count;
     int i;
 
@@ -238,7 +271,7 @@ static void test_ring(void)
         } else if (i == 2) {
             devcache_index_expire(&sh, &m.entry, 0);
         }
-        devcache_index_remove(&sh, 1, &drops, &count, &newest);
+        devcache_index_remove(&sh, 1, NULL, &drops, &count);
         is_int(find_one(&sh, 1, NULL), 0, "a chain that leads to itself: all go");
         is_int((long long)devcache_index_objects(&sh), 0, "nothing left");
     }
@@ -253,26 +286,24 @@ static void test_removals(void)
     devcache_put_t before = new_put(&sh, &seg, step, 1, 10);
     devcache_put_t innocent = new_put(&sh, &seg, 2 * step, 1, 10);
     devcache_drops_t drops;
-    apr_time_t newest = 0;
     unsigned count;
     int i;
 
     put_one(&sh, &seg, step, 1, 5);
     put_one(&sh, &seg, step, 2, 7);
-    devcache_index_remove(&sh, step, &drops, &count, &newest);
-    ok(count == 2 && newest == 7, "all variants go, and the newest is known");
+    devcache_index_remove(&sh, step, NULL, &drops, &count);
+    is_int((long long)count, 2, "all variants go");
     is_int(devcache_index_put(&sh, &before, &drops), APR_EGENERAL,
            "an older fill is refused");
     is_int(devcache_index_put(&sh, &innocent, &drops), APR_SUCCESS,
            "another key's is not");
     for (i = 0; i < 30; i++) {
-        devcache_index_remove(&sh, (100 + (apr_uint64_t)i) * step, &drops, &count,
-                              &newest);
+        devcache_index_remove(&sh, (100 + (apr_uint64_t)i) * step, NULL, &drops, &count);
     }
     is_int(devcache_index_put(&sh, &innocent, &drops), APR_SUCCESS,
            "nor after thirty of others");
     for (i = 0; i < DEVCACHE_RING + 1; i++) {
-        devcache_index_remove(&sh, (3 + (apr_uint64_t)i) * step, &drops, &count, &newest);
+        devcache_index_remove(&sh, (3 + (apr_uint64_t)i) * step, NULL, &drops, &count);
     }
     is_int(devcache_index_put(&sh, &innocent, &drops), APR_EGENERAL,
            "but it is when the ring has forgotten");
@@ -300,8 +331,13 @@ static void test_bodies(void)
     put.entry.variant_hash = 2;
     is_int(devcache_index_put(&sh, &put, &drops), APR_SUCCESS, "its body is handed on");
     is_int(drops.n, 0, "not dropped");
-    is_int(find_one(&sh, 1, NULL), 1, "to one heir only");
+    is_int(find_one(&sh, 1, NULL), 2, "both have it");
+    put.entry.stored_at = 21;
+    devcache_index_put(&sh, &put, &drops);
+    is_int(drops.n, 0, "one that comes again hands it on");
+    is_int(find_one(&sh, 1, NULL), 2, "in its own place");
     put_one(&sh, &seg, 1, 2, 30);
+    put_one(&sh, &seg, 1, 1, 30);
     put.needs_body = 1;
     is_int(devcache_index_put(&sh, &put, &drops), APR_NOTFOUND,
            "once replaced it is gone");
@@ -368,7 +404,6 @@ static void test_nonsense(void)
     devcache_slot_t copy;
     devcache_range_t range;
     apr_size_t i, words = sh.g.entries * sizeof(devcache_entry_t) / 8;
-    apr_time_t newest = 0;
     unsigned count;
     apr_uint64_t *entries = sh.entries[0].words;
 
@@ -387,13 +422,14 @@ static void test_nonsense(void)
     for (i = 0; i < 200; i++) {
         find_one(&sh, i * sh.g.buckets, NULL);
         put_one(&sh, &seg, i * sh.g.buckets, 1, (apr_time_t)i);
-        devcache_index_remove(&sh, i * sh.g.buckets, &drops, &count, &newest);
+        devcache_index_remove(&sh, i * sh.g.buckets, NULL, &drops, &count);
     }
     ok(1, "garbled entries: every call comes back");
     memset(sh.slots, 0x5a, sh.g.slots * sizeof(*sh.slots));
     memset(sh.specs, 0x5a, DEVCACHE_SPECS * sizeof(*sh.specs));
-    sh.head->heads[0] = ~(apr_uint64_t)0;
-    sh.head->heads[1] = (apr_uint64_t)3 << 48 | 1;
+    memset(sh.head->heads, 0x5a, sizeof(sh.head->heads));
+    sh.head->heads[0][0].next = ~(apr_uint64_t)0;
+    sh.head->heads[1][0].next = (apr_uint64_t)3 << 48 | 1;
     devcache_slot_repair(&sh);
     ok(devcache_slot_victim(&sh, &file, &copy) == APR_NOTFOUND &&
            devcache_slot_reserve(&sh, DEVCACHE_MAIN, 100, 0, &range) == APR_EAGAIN,
@@ -402,6 +438,153 @@ static void test_nonsense(void)
         count += devcache_spec_text(&sh, (unsigned)i) != NULL;
     }
     is_int(count, 0, "garbled specs are none");
+    devcache_shared_unmap(&sh);
+}
+
+static int reserve(devcache_shared_t *sh, apr_uint64_t len, devcache_range_t *range)
+{
+    return devcache_slot_reserve(sh, DEVCACHE_PROBATION, len, 1, range) == APR_SUCCESS;
+}
+
+/* Fill the segment that the next writer is given. @return its serial */
+static apr_uint64_t fill_one(devcache_shared_t *sh)
+{
+    devcache_range_t at;
+
+    reserve(sh, MB - 64, &at);
+    devcache_head_wrote(&at);
+    return at.file.serial;
+}
+
+/* 64 segments: two heads for each queue. */
+static void test_heads(void)
+{
+    devcache_shared_t sh = new_shared(64 * MB, MB, 4096);
+    devcache_file_t out;
+    devcache_slot_t copy;
+    devcache_range_t a, b, c, d;
+    apr_uint64_t serial, old;
+    int i;
+
+    is_int(sh.g.heads, 2, "a large cache has several heads");
+    for (i = 0; i < 3; i++) {
+        new_segment(&sh);
+    }
+    ok(reserve(&sh, 1000, &a) && reserve(&sh, 1000, &b) && a.rolled && b.rolled &&
+           a.file.serial != b.file.serial,
+       "who finds somebody writing is given another segment");
+    ok(reserve(&sh, 1000, &c) && !c.rolled && c.file.serial == a.file.serial &&
+           c.offset == a.offset + 1024,
+       "all are written to: the first one, behind the other");
+    devcache_head_wrote(&a);
+    devcache_head_wrote(&b);
+    ok(reserve(&sh, 1000, &d) && d.file.serial == b.file.serial,
+       "as long as one of two is at it, the other segment is taken");
+    devcache_head_wrote(&d);
+    devcache_head_wrote(&c);
+    ok(reserve(&sh, 1000, &d) && d.file.serial == a.file.serial, "then the first again");
+    devcache_head_wrote(&d);
+
+    old = a.file.serial;
+    reserve(&sh, 1000, &a); /* and is killed */
+    serial = fill_one(&sh);
+    ok(serial != old && serial != b.file.serial,
+       "a segment in place of the full idle one");
+    for (i = 0; i < 4; i++) {
+        new_segment(&sh);
+    }
+    reserve(&sh, MB - 64, &c);
+    ok(c.file.serial != old, "where somebody was killed comes last");
+    reserve(&sh, 1000, &d);
+    is_int(d.file.serial, old, "but is no worse than another that is written to");
+    devcache_head_wrote(&d);
+    while (reserve(&sh, 60000, &d) && d.file.serial == old) {
+        devcache_head_wrote(&d);
+    }
+    devcache_head_wrote(&c);
+    devcache_head_wrote(&a); /* not killed after all, only slow */
+    reserve(&sh, 1000, &c);
+    ok(d.file.serial != old && c.file.serial != d.file.serial,
+       "who comes late is not taken for somebody who writes to the next segment");
+    devcache_head_wrote(&d);
+    ok(reserve(&sh, 1000, &b) && b.file.serial == d.file.serial && !b.rolled,
+       "to which nobody writes then");
+    devcache_head_wrote(&c);
+    devcache_head_wrote(&b);
+
+    old = b.file.serial; /* from now on nobody meets, but this one is half full */
+    reserve(&sh, MB / 2, &b);
+    for (i = 0; i < 4; i++) {
+        new_segment(&sh);
+        fill_one(&sh);
+    }
+    devcache_head_wrote(&b);
+    for (i = 0; i < 20 && devcache_slot_victim(&sh, &out, &copy) == APR_SUCCESS &&
+                out.serial != old;
+         i++) {
+        devcache_slot_free(&sh, &out);
+    }
+    is_int(out.serial, old, "a head that is left alone is evicted when it is the oldest");
+    ok(!devcache_head_at(&sh, out.slot) && copy.state == DEVCACHE_SLOT_SEALED,
+       "and leads nowhere then");
+    devcache_slot_repair(&sh);
+    ok(reserve(&sh, 1000, &a) && a.file.serial != old, "nobody is sent there");
+    sh.head->heads[DEVCACHE_MAIN][1].next = devcache_head_at(&sh, a.file.slot)->next;
+    devcache_slot_repair(&sh);
+    ok(devcache_head_at(&sh, a.file.slot) &&
+           !devcache_head_leads(&sh, sh.head->heads[DEVCACHE_MAIN][1].next),
+       "two heads of one segment: one is closed");
+    devcache_shared_unmap(&sh);
+}
+
+/* 64 segments: the first two chunks of one. */
+static void test_chunks(void)
+{
+    devcache_shared_t sh = new_shared(64 * MB, MB, 4096);
+    const apr_uint64_t chunk = DEVCACHE_HEAD_CHUNK;
+    devcache_range_t a, b, c, late;
+    apr_uint64_t slot;
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        new_segment(&sh);
+    }
+    ok(reserve(&sh, 30000, &a) && a.offset == 64 && a.zeros == 0,
+       "within a chunk no zeros are written");
+    devcache_head_wrote(&a);
+    ok(reserve(&sh, 10000, &a) && a.offset == 64 + 30016 &&
+           a.offset + 10048 + a.zeros == 2 * chunk,
+       "who begins one fills it");
+    devcache_head_wrote(&a);
+    ok(reserve(&sh, 1000, &b) && b.offset == a.offset + 10048 && b.zeros == 0,
+       "the next one gets the zeros");
+    devcache_head_wrote(&b);
+    ok(reserve(&sh, chunk + 1, &b) && b.zeros == 0, "a long record needs none");
+    devcache_head_wrote(&b);
+
+    while (reserve(&sh, 30000, &a) && a.zeros == 0) {
+        devcache_head_wrote(&a);
+    }
+    slot = a.file.slot;
+    reserve(&sh, 1000, &b); /* another head */
+    ok(reserve(&sh, 1000, &c) && c.file.slot == slot &&
+           c.offset == a.offset + 30016 + a.zeros && c.offset % chunk == 0,
+       "nobody else writes where they are being written");
+    devcache_head_wrote(&a);
+    devcache_head_wrote(&c);
+    devcache_head_wrote(&b);
+    ok(reserve(&sh, 1000, &a) && a.offset == c.offset + 1024,
+       "nor does what was passed over come back");
+    devcache_head_wrote(&a);
+
+    while (reserve(&sh, 30000, &late) && late.zeros == 0) {
+        devcache_head_wrote(&late);
+    }
+    devcache_head_open(late.head, late.file.slot, late.file.serial + 1000);
+    late.head->next = late.taken;
+    devcache_head_wrote(&late);
+    is_int((long long)late.head->next, (long long)late.taken,
+           "who comes late gives nothing back into another segment at the same place");
     devcache_shared_unmap(&sh);
 }
 
@@ -426,6 +609,7 @@ static void test_slots(void)
     is_int(devcache_slot_reserve(&sh, DEVCACHE_MAIN, 1000, 4, &a), APR_EAGAIN,
            "spares are kept for others");
     devcache_slot_reserve(&sh, DEVCACHE_MAIN, 1000, 1, &a);
+    devcache_head_wrote(&a);
     devcache_slot_reserve(&sh, DEVCACHE_MAIN, 1000, 1, &b);
     ok(a.rolled && !b.rolled && a.offset == 64 && b.offset == 64 + 1024 &&
            a.file.serial == b.file.serial,
@@ -491,6 +675,7 @@ int main(void)
     apr_initialize();
     ok(devcache_process_self()->start != 0, "this process is known");
     test_sizes();
+    test_made_up_variants();
     test_entries();
     test_full_stripe();
     test_clock_set_back();
@@ -500,6 +685,8 @@ int main(void)
     test_repair();
     test_nonsense();
     test_slots();
+    test_heads();
+    test_chunks();
     test_ghosts();
     test_specs();
     return done_testing();

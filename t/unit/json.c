@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_json: what it writes is JSON, whatever it is given. */
-#include "devcache_json.h"
+#include "base/json.h"
 
 #include <math.h>
 #include <stdlib.h>

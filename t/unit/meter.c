@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_meter, devcache_top, devcache_trouble: what is counted in shared memory, also
  * by several processes at once and by some that are killed. */
-#include "devcache_meter.h"
+#include "stats/meter.h"
 
 #include <stdlib.h>
 #include <signal.h>
@@ -8,9 +9,9 @@
 #include <unistd.h>
 #include <apr_general.h>
 #include <apr_strings.h>
-#include "devcache_stats.h"
-#include "devcache_top.h"
-#include "devcache_trouble.h"
+#include "stats/stats.h"
+#include "stats/top.h"
+#include "stats/trouble.h"
 #include "tap.h"
 
 #define MINUTE apr_time_from_sec(60)
@@ -37,8 +38,7 @@ static devcache_sample_t sample(unsigned cell, devcache_outcome_e outcome)
     return s;
 }
 
-/* ---- before there is shared memory ---------------------------------------------------
- */
+/* ---- before there is shared memory ---------------------------------------------- */
 
 static void test_nothing(void)
 {
@@ -56,8 +56,7 @@ static void test_nothing(void)
     is_int(devcache_trouble_read(pool)->nelts, 0, "no trouble");
 }
 
-/* ---- cells ---------------------------------------------------------------------------
- */
+/* ---- cells ---------------------------------------------------------------------- */
 
 static void test_cells(void)
 {
@@ -115,8 +114,7 @@ static void test_counting(void)
            "a cell that is not there: other");
 }
 
-/* ---- minutes -------------------------------------------------------------------------
- */
+/* ---- minutes -------------------------------------------------------------------- */
 
 static apr_uint64_t count_hit(apr_time_t now)
 {
@@ -154,8 +152,7 @@ static void test_minutes(void)
     ok(minutes[59].begun - minutes[0].begun == 59 * MINUTE, "the first is an hour ago");
 }
 
-/* ---- several processes ---------------------------------------------------------------
- */
+/* ---- several processes ---------------------------------------------------------- */
 
 static const char *url_of(devcache_slice_t key, apr_pool_t *p)
 {
@@ -202,7 +199,7 @@ static void test_killed(void)
     for (round = 0; round < 40; round++) {
         apr_uint64_t enough = counted() + 2000;
         pid_t pids[3];
-        now += apr_time_from_sec(3); /* claims of those killed have lapsed */
+        now += apr_time_from_sec(3);
         for (i = 0; i < 3; i++) {
             if ((pids[i] = fork()) == 0) {
                 child((unsigned)(round * 3 + i), now);
@@ -245,8 +242,7 @@ static void test_killed(void)
     is_str(APR_ARRAY_IDX(list, 0, devcache_top_t).url, "http://h/after", "here neither");
 }
 
-/* ---- busiest URLs --------------------------------------------------------------------
- */
+/* ---- busiest URLs --------------------------------------------------------------- */
 
 static const devcache_top_t *found(const apr_array_header_t *list, const char *url)
 {
@@ -304,8 +300,7 @@ static void test_weight(void)
     ok(sum > 600000 && sum < 680000, "many: as many in sum (%d)", (int)sum);
 }
 
-/* ---- trouble -------------------------------------------------------------------------
- */
+/* ---- trouble -------------------------------------------------------------------- */
 
 static void test_trouble(void)
 {

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A request header as one of the values that a page can depend on. */
-#include "devcache_normal.h"
+#include "http/normal.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>

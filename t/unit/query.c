@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The query's part of the key. */
-#include "devcache_query.h"
+#include "http/query.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -18,6 +19,40 @@ static devcache_query_t rule(devcache_query_e mode, const char *names)
         APR_ARRAY_PUSH(list, const char *) = name;
     }
     return q;
+}
+
+static void test_replace(void)
+{
+    static const struct {
+        const char *text, *query, *reduced, *want;
+    } t[] = {
+        {"/p?a=1", "a=1", "b", "/p?b"},
+        {"/p?a=1", "a=1", NULL, "/p"},
+        {"a=1", "a=1", "b", "b"},
+        {"a=1", "a=1", NULL, ""},
+        {"x=1&a=1", "a=1", NULL, "x=1"},
+        {"x=1&a=1", "a=1", "b", "x=1&b"},
+        {"xa=1", "a=1", "b", "xa=1"},
+        {"GET /p?a=1 HTTP/1.1", "a=1", "b", "GET /p?b HTTP/1.1"},
+        {"GET /p?a=1 HTTP/1.1", "a=1", NULL, "GET /p HTTP/1.1"},
+        {"GET /p?a=1", "a=1", NULL, "GET /p"},
+        {"GET /p HTTP/1.1", "a=1", NULL, "GET /p HTTP/1.1"},
+        {"proxy:http://h:1/p?a=1", "a=1", "b", "proxy:http://h:1/p?b"},
+        {"proxy:http://h:1/p?x&a=1", "a=1", NULL, "proxy:http://h:1/p?x"},
+        {"/p?a=1?a=1", "a=1", NULL, "/p?a=1"},
+        {"/p?", "", NULL, "/p"},
+        {"/p", "", NULL, "/p"},
+        {"/p?x&", "", NULL, "/p?x&"},
+        {"GET /p? HTTP/1.1", "", NULL, "GET /p HTTP/1.1"},
+        {"", "a", NULL, ""},
+    };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof t / sizeof *t; i++) {
+        is_str(devcache_query_replace(t[i].text, t[i].query, t[i].reduced, pool),
+               t[i].want,
+               apr_psprintf(pool, "\"%s\" without \"%s\"", t[i].text, t[i].query));
+    }
 }
 
 int main(void)
@@ -67,5 +102,6 @@ int main(void)
     q = rule(DEVCACHE_QUERY_SORT, NULL);
     is_str(devcache_query_canonical(&q, many, pool), many,
            "300 parameters: kept as it is");
+    test_replace();
     return done_testing();
 }

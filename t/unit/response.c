@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_response: there and back, and nothing else accepted. */
-#include "devcache_response.h"
+#include "http/response.h"
 
 #include <stdlib.h>
 
@@ -21,11 +22,11 @@ static devcache_response_t sample(apr_pool_t *p)
     r.fresh.stale_if_error = 3;
     r.fresh.flags = DEVCACHE_NO_CACHE | DEVCACHE_SHAREABLE;
     r.content_type = "text/html";
-    r.fields = apr_table_make(p, 4);
-    apr_table_addn(r.fields, "ETag", "\"a\"");
-    apr_table_addn(r.fields, "Link", "1");
-    apr_table_addn(r.fields, "X-Empty", "");
-    apr_table_addn(r.fields, "link", "2");
+    r.lines = apr_table_make(p, 4);
+    apr_table_addn(r.lines, "ETag", "\"a\"");
+    apr_table_addn(r.lines, "Link", "1");
+    apr_table_addn(r.lines, "X-Empty", "");
+    apr_table_addn(r.lines, "link", "2");
     return r;
 }
 
@@ -77,14 +78,14 @@ static void test_round_trip(apr_pool_t *p)
     is_int(got.fresh.stale_while_revalidate, 2, "stale while revalidate");
     is_int(got.fresh.stale_if_error, 3, "stale if error");
     is_int(got.fresh.flags, r.fresh.flags, "flags");
-    ok(same_fields(got.fields, r.fields), "fields, in order");
+    ok(same_fields(got.lines, r.lines), "fields, in order");
 
     r.reason = r.content_type = NULL;
-    apr_table_clear(r.fields);
+    apr_table_clear(r.lines);
     bytes = devcache_response_encode(&r, p);
     is_int(decode(bytes.data, bytes.len, &got, p), APR_SUCCESS, "without fields");
     ok(!got.reason && !got.content_type, "nothing is nothing");
-    is_int(apr_table_elts(got.fields)->nelts, 0, "no fields");
+    is_int(apr_table_elts(got.lines)->nelts, 0, "no fields");
 }
 
 static void test_damage(apr_pool_t *p)
@@ -111,7 +112,7 @@ static void test_damage(apr_pool_t *p)
     copy[0] = bytes.data[0];
     for (i = 0; i < bytes.len * 8; i++) {
         copy[i / 8] = (char)(copy[i / 8] ^ (1 << (i % 8)));
-        if (decode(copy, bytes.len, &got, p) == APR_SUCCESS && !got.fields) {
+        if (decode(copy, bytes.len, &got, p) == APR_SUCCESS && !got.lines) {
             break;
         }
         copy[i / 8] = bytes.data[i / 8];
@@ -138,6 +139,92 @@ static void test_values(apr_pool_t *p)
     is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "no final status");
 }
 
+static void test_kept(apr_pool_t *p)
+{
+    devcache_response_t r = sample(p), got;
+    devcache_slice_t bytes;
+    void *room = apr_pcalloc(p, DEVCACHE_RESPONSE_ROOM);
+    int i;
+
+    apr_table_addn(r.lines, "Date", "today");
+    apr_table_addn(r.lines, "vary", "Accept");
+    apr_table_addn(r.lines, "X-Odd", "a\nb");
+    bytes = devcache_response_encode(&r, p);
+    is_int(devcache_response_decode_kept(bytes, NULL, &got, p), APR_SUCCESS, "no room");
+    ok(got.lines && !got.kept, "then nothing is kept");
+    is_int(devcache_response_decode_kept(bytes, room, &got, p), APR_SUCCESS, "first");
+    ok(got.lines && !got.kept, "the first one decodes for itself");
+    apr_table_set(got.lines, "ETag", "changed");
+    is_int(devcache_response_decode_kept(bytes, room, &got, p), APR_SUCCESS, "again");
+    ok(!got.lines && got.kept && got.kept->count == 7, "the next is given what was kept");
+    is_int(got.status, 299, "status");
+    is_str(got.content_type, "text/html", "content type");
+    is_int(got.kept->field[0].is, DEVCACHE_KEPT_PLAIN, "ETag is a plain field");
+    is_int(got.kept->field[4].is, DEVCACHE_KEPT_DATE, "Date");
+    is_int(got.kept->field[5].is, DEVCACHE_KEPT_VARY, "Vary in any case");
+    is_int(got.kept->field[6].is, DEVCACHE_KEPT_ODD, "a line feed is odd");
+    is_int(got.kept->field[4].value_len, 5, "with its length");
+    ok(same_fields(devcache_response_fields(&got, p), r.lines), "as a table if wanted");
+
+    for (i = 0; i < 20; i++) {
+        apr_table_addn(r.lines, "X-More", "1");
+    }
+    bytes = devcache_response_encode(&r, p);
+    room = apr_pcalloc(p, DEVCACHE_RESPONSE_ROOM);
+    devcache_response_decode_kept(bytes, room, &got, p);
+    is_int(devcache_response_decode_kept(bytes, room, &got, p), APR_SUCCESS,
+           "many fields");
+    ok(got.lines && !got.kept, "too many for the room are decoded each time");
+    bytes.len--;
+    is_int(devcache_response_decode_kept(bytes, apr_pcalloc(p, DEVCACHE_RESPONSE_ROOM),
+                                         &got, p),
+           APR_EINVAL, "what is damaged is not kept");
+}
+
+static void test_pieces(apr_pool_t *p)
+{
+    devcache_pieces_t *pieces = apr_pcalloc(p, sizeof *pieces + 3 * sizeof *pieces->span);
+    devcache_response_t r = sample(p), got;
+    devcache_slice_t bytes;
+    apr_size_t len;
+
+    pieces->id = ~(apr_uint64_t)7;
+    pieces->length = 100;
+    pieces->count = 2;
+    pieces->span[0] = (devcache_span_t){0, 9};
+    pieces->span[1] = (devcache_span_t){5, 99};
+    r.pieces = pieces;
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_SUCCESS, "in pieces");
+    ok(got.pieces && got.pieces->id == pieces->id && got.pieces->length == 100 &&
+           got.pieces->slice == 0 && got.pieces->count == 2 &&
+           got.pieces->span[0].last == 9 && got.pieces->span[1].first == 5 &&
+           got.pieces->span[1].last == 99,
+       "they are as they were");
+    is_int(devcache_response_length(&got, 0), 100, "it is as long as the whole");
+    is_int(devcache_response_decode_kept(bytes, apr_pcalloc(p, DEVCACHE_RESPONSE_ROOM),
+                                         &got, p),
+           APR_SUCCESS, "it is decoded each time");
+    ok(got.lines && !got.kept, "and nothing kept");
+    for (len = bytes.len - 1; len > bytes.len - 28 - 32; len--) {
+        if (decode(bytes.data, len, &got, p) == APR_SUCCESS) {
+            break;
+        }
+    }
+    is_int((long long)len, (long long)bytes.len - 28 - 32,
+           "cut anywhere it is none, but where it is one without pieces");
+    pieces->span[1] = (devcache_span_t){0, 99};
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "one within another");
+    pieces->span[1] = (devcache_span_t){50, 100};
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "behind the end");
+    pieces->count = 0;
+    pieces->length = 0;
+    bytes = devcache_response_encode(&r, p);
+    is_int(decode(bytes.data, bytes.len, &got, p), APR_EINVAL, "of nothing");
+}
+
 int main(void)
 {
     apr_pool_t *p;
@@ -147,6 +234,8 @@ int main(void)
     test_round_trip(p);
     test_damage(p);
     test_values(p);
+    test_kept(p);
+    test_pieces(p);
     apr_pool_destroy(p);
     apr_terminate();
     return done_testing();

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The shadow index of Observe mode: what is put is found, in its own world only, until it
  * is removed or gives way. */
-#include "devcache_shadow.h"
+#include "stats/shadow.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -16,9 +17,9 @@ static devcache_slice_t values(void *baton, const char *spec, apr_pool_t *p)
     return devcache_slice_str(apr_pstrcat(p, spec, "|", (const char *)baton, NULL));
 }
 
-static devcache_slice_t variant(const char *spec, const char *klass)
+static devcache_slice_t variant(const char *spec, const char *class)
 {
-    return values((void *)(apr_uintptr_t)klass, spec, pool);
+    return values((void *)(apr_uintptr_t) class, spec, pool);
 }
 
 static devcache_shadow_copy_t copy_of(apr_uint64_t size)
@@ -34,19 +35,19 @@ static devcache_shadow_copy_t copy_of(apr_uint64_t size)
     return c;
 }
 
-static int find(devcache_world_e world, const char *key, const char *klass,
+static int find(devcache_world_e world, const char *key, const char *class,
                 devcache_shadow_copy_t *out)
 {
     return devcache_shadow_find(world, devcache_slice_str(key), values,
-                                (void *)(apr_uintptr_t)klass, NOW, out, pool);
+                                (void *)(apr_uintptr_t) class, NOW, out, pool);
 }
 
 static void put(devcache_world_e world, const char *key, const char *spec,
-                const char *klass, apr_uint64_t size)
+                const char *class, apr_uint64_t size)
 {
     devcache_shadow_copy_t c = copy_of(size);
 
-    devcache_shadow_put(world, devcache_slice_str(key), spec, variant(spec, klass), &c,
+    devcache_shadow_put(world, devcache_slice_str(key), spec, variant(spec, class), &c,
                         NOW);
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store under processes that are killed: at chosen points, and at any instant while
  * several processes with several threads look up, publish and remove.
@@ -10,8 +11,7 @@
 #include <sys/wait.h>
 
 #define SIZE (8 * MB)
-#define SEGMENT (256 * KB)
-#define HAMMERED (2 * MB)
+#define SEGMENT (128 * KB) /* two heads */
 #define SMALL (64 * KB)
 #define CHILDREN 4
 #define THREADS 2
@@ -27,7 +27,7 @@ static int dies_at(fixture_t *f, const char *fault)
 
     if (pid == 0) {
         setenv("DEVCACHE_FAULT", fault, 1);
-        fixture_rebuild(f);
+        fixture_new_child(f);
         for (i = 0; i < 5000; i++) {
             snprintf(key, sizeof(key), "c%d", i % 3000);
             fixture_put_simple(f, key, (unsigned)i, i % 50 ? 2000 : 60 * KB, SEC(1 + i));
@@ -48,7 +48,7 @@ static void test_point(const char *fault)
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
     ok(dies_at(&f, fault), "a child dies at %s", fault);
-    fixture_rebuild(&f); /* as the next child would start */
+    fixture_new_child(&f); /* as the next child would start */
     for (i = 0; i < 3000; i++) {
         snprintf(key, sizeof(key), "c%d", i);
         wrong += fixture_get(&f, key, NULL) == FIXTURE_WRONG;
@@ -62,33 +62,6 @@ static void test_point(const char *fault)
     is_int(works, 1000, "the others go on");
     ok(hammer_slots_agree(&f), "table, sums and directory agree");
     is_int((long long)fixture_stats(&f).damaged, 0, "nothing is damaged");
-    fixture_close(&f);
-}
-
-static void test_killed_rebuild(void)
-{
-    fixture_t f;
-    char key[16];
-    int i, found = 0;
-
-    fixture_new_root();
-    f = fixture_open(SIZE, SEGMENT, 0);
-    for (i = 0; i < 300; i++) {
-        snprintf(key, sizeof(key), "r%d", i);
-        fixture_put_simple(&f, key, (unsigned)i, 2000, SEC(1));
-    }
-    fixture_close(&f);
-    fixture_each_file(fixture_unlink, (void *)(apr_uintptr_t) "index");
-    f = fixture_open(SIZE, SEGMENT, 0);
-    ok(dies_at(&f, "kill-in-rebuild:150"), "a child dies while it rebuilds");
-    devcache_store_remove(f.s, devcache_slice_str("r250"), SEC(2), NULL);
-    fixture_rebuild(&f);
-    for (i = 0; i < 300; i++) {
-        snprintf(key, sizeof(key), "r%d", i);
-        found += fixture_get(&f, key, NULL) == i;
-    }
-    is_int(found, 299, "the next one comes to the end");
-    is_int(fixture_get(&f, "r250", NULL), FIXTURE_MISS, "and knows of a removal between");
     fixture_close(&f);
 }
 
@@ -161,18 +134,37 @@ static int run_hammer(fixture_t *f)
     return clean == CHILDREN;
 }
 
-static void test_hammer(void)
+/* Does a record lie there that has its body in another? */
+static int refers_somewhere(const fixture_t *f)
+{
+    const devcache_shared_t *sh = &f->s->root->sh;
+    apr_size_t i, all = (apr_size_t)sh->g.stripes * sh->g.entries;
+    int n = 0;
+
+    for (i = 0; i < all; i++) {
+        const devcache_entry_t *e = &sh->entries[i];
+
+        n += e->used && e->body_slot < sh->g.slots &&
+             sh->slots[e->body_slot].kind == DEVCACHE_FILE_SEGMENT &&
+             devcache_shared_alive(sh, e->body_slot, e->body_serial);
+    }
+    return n > 0;
+}
+
+/* @a size: how many heads there are goes by that. */
+static void test_hammer(apr_uint64_t size, unsigned objects)
 {
     devcache_store_stats_t st;
     fixture_t f;
     char key[16];
-    int i, wrong = 0;
+    int i, class, wrong = 0, zombies = 0;
+    long found;
 
     fixture_new_root();
     hammer_begin();
-    f = fixture_open(HAMMERED, SMALL, 1000); /* smaller than what is published */
+    f = fixture_open(size, SMALL, objects); /* smaller than what is published */
     ok(run_hammer(&f), "%d kills; those who were not killed end by themselves", KILLS);
-    fixture_rebuild(&f);
+    fixture_new_child(&f);
     st = fixture_stats(&f);
     printf("# %lu operations, %lu hits, %lu published, %lu refused; %llu without room, "
            "%llu superseded, %llu evicted, %llu requeued\n",
@@ -186,20 +178,25 @@ static void test_hammer(void)
     is_int((long long)hammer_board->zombies, 0, "nothing removed was ever found again");
     is_int((long long)st.damaged, 0, "nothing was damaged");
     is_int((long long)st.errors, 0, "no errors");
+    ok(refers_somewhere(&f), "bodies were shared");
     ok(hammer_slots_agree(&f), "table, sums and directory agree");
     fixture_close(&f);
-    f = fixture_open(HAMMERED, SMALL, 1000);
+    f = fixture_open(size, SMALL, objects);
     is_int(f.rv, APR_SUCCESS, "it opens again");
     ok(hammer_slots_agree(&f), "all agrees after repair too");
     fixture_close(&f);
-    fixture_each_file(fixture_unlink, (void *)(apr_uintptr_t) "index");
-    f = fixture_open(HAMMERED, SMALL, 1000);
-    fixture_rebuild(&f);
+    f = fixture_open(2 * size, SMALL, 2 * objects);
+    ok(hammer_slots_agree(&f), "and after it was carried over into another size");
     for (i = 0; i < HAMMER_KEYS; i++) {
         snprintf(key, sizeof(key), "k%d", i);
-        wrong += fixture_get(&f, key, NULL) == FIXTURE_WRONG;
+        for (class = 0; class < 4; class ++) {
+            found = fixture_get(&f, key, hammer_class[class]);
+            wrong += found == FIXTURE_WRONG;
+            zombies += found >= 0 && (unsigned)found <= hammer_board->removed[i];
+        }
     }
-    is_int(wrong, 0, "nor after the loss of the index");
+    is_int(wrong, 0, "no body is wrong there");
+    is_int(zombies, 0, "nothing removed is found there");
     fixture_close(&f);
     hammer_end();
 }
@@ -212,7 +209,7 @@ int main(void)
     test_point("kill-in-alloc:20");
     test_point("kill-in-evict:5");
     test_point("kill-in-body:3");
-    test_killed_rebuild();
-    test_hammer();
+    test_hammer(2 * MB, 1000);
+    test_hammer(4 * MB, 2000);
     return done_testing();
 }

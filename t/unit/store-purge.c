@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Purges of many: what goes and what stays, now, after eviction, after the loss of the
  * index, and while others publish, refresh and evict.
@@ -5,7 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include "devcache_ban.h"
+#include "purge/ban.h"
 #include "devcache_vary.h"
 #include "store_hammer.h"
 
@@ -109,22 +110,13 @@ static long purge_tag(fixture_t *f, const char *tags, int soft, apr_time_t now)
     return n;
 }
 
-static void lose_index(fixture_t *f)
-{
-    fixture_close(f);
-    fixture_each_file(fixture_unlink, (void *)"index");
-    *f = fixture_open(SIZE, SEGMENT, 0);
-    fixture_rebuild(f);
-}
-
 static fixture_t begin(void)
 {
     fixture_new_root();
     return fixture_open(SIZE, SEGMENT, 0);
 }
 
-/* ---- what goes ----------------------------------------------------------------------
- */
+/* ---- what goes ------------------------------------------------------------------ */
 
 static void test_what_goes(void)
 {
@@ -145,36 +137,14 @@ static void test_what_goes(void)
     is_int(purge(&f, &all, "/c", 1, SEC(30)), 1, "one key, softly");
     is_int(fresh(&f, "/c"), 30, "it is there, and no longer fresh");
     is_int(purge(&f, &all, "/none", 1, SEC(30)), 0, "a key that is not there");
-    lose_index(&f);
-    is_int(fresh(&f, "/a"), -1, "after the loss of the index: gone");
-    is_int(fresh(&f, "/b"), 20, "after the loss of the index: not fresh");
-    is_int(fresh(&f, "/c"), 30, "after the loss of the index: not fresh, one key");
     put(&f, "/a", "x", SEC(40));
     is_int(fresh(&f, "/a"), 1040, "what is stored after it stays");
-    lose_index(&f);
-    is_int(fresh(&f, "/a"), 1040, "after the loss of the index as well");
     is_int(purge(&f, &all, NULL, 0, SEC(50)), 3, "everything");
     is_int((long long)fixture_stats(&f).objects, 0, "is gone");
-    lose_index(&f);
-    is_int((long long)fixture_stats(&f).objects, 0, "for ever");
     fixture_close(&f);
 }
 
-/* The clock was set back between storing and purging. */
-static void test_clock_set_back(void)
-{
-    fixture_t f = begin();
-
-    put(&f, "/a", "x", SEC(1000));
-    is_int(purge_tag(&f, "x", 0, SEC(20)), 1, "stored in the future");
-    is_int(fresh(&f, "/a"), -1, "goes");
-    lose_index(&f);
-    is_int(fresh(&f, "/a"), -1, "and does not come back");
-    fixture_close(&f);
-}
-
-/* ---- fills ---------------------------------------------------------------------------
- */
+/* ---- fills ---------------------------------------------------------------------- */
 
 static void test_overtaken(void)
 {
@@ -198,9 +168,38 @@ static void test_overtaken(void)
     is_int(publish(many, "y", SEC(10), 0, p), APR_EGENERAL,
            "begun before more purges than are remembered");
     is_int((long long)fixture_stats(&f).superseded, 2, "both are counted");
-    lose_index(&f);
-    is_int(fresh(&f, "/same"), -1, "refused for ever");
-    is_int(fresh(&f, "/after"), 1030, "the other is there");
+    apr_pool_destroy(p);
+    fixture_close(&f);
+}
+
+/* What the ring cannot keep, or keeps no longer, is taken for being about everything that
+ * was begun before. */
+static void test_not_kept(void)
+{
+    devcache_ban_t ban = {{DEVCACHE_BAN_ANY}};
+    fixture_t f = begin();
+    devcache_fill_t *before_long, *kept, *before_many;
+    char *path;
+    apr_pool_t *p;
+    int i;
+
+    apr_pool_create(&p, pool);
+    path = apr_pcalloc(p, DEVCACHE_BAN_TEXT / 2);
+    memset(path, 'a', DEVCACHE_BAN_TEXT / 2 - 1);
+    ban.url.how = DEVCACHE_BAN_IS;
+    before_long = devcache_store_fill_begin(f.s, key_of("/1", p), p);
+    ban.url.text = path;
+    purge(&f, &ban, NULL, 0, SEC(20));
+    is_int(publish(before_long, "", SEC(10), 0, p), APR_EGENERAL, "too long to be kept");
+    path[DEVCACHE_BAN_TEXT / 8] = '\0';
+    before_many = devcache_store_fill_begin(f.s, key_of("/2", p), p);
+    for (i = 0; i < 9; i++) {
+        kept = devcache_store_fill_begin(f.s, key_of("/3", p), p);
+        purge(&f, &ban, NULL, 0, SEC(20));
+        is_int(publish(kept, "", SEC(10), 0, p), APR_SUCCESS, "a long one, kept");
+    }
+    is_int(publish(before_many, "", SEC(10), 0, p), APR_EGENERAL,
+           "many long ones: the first is kept no longer");
     apr_pool_destroy(p);
     fixture_close(&f);
 }
@@ -229,24 +228,21 @@ static void test_overtaken_refresh(void)
     fixture_close(&f);
 }
 
-/* ---- the log -------------------------------------------------------------------------
- */
+/* ---- eviction ------------------------------------------------------------------------ */
 
-/* Purges and their effects are carried on by eviction. */
+/* The effects of soft purges are carried on by eviction. */
 static void test_evicted(void)
 {
     fixture_t f = begin();
     char path[32];
     int i, hot = 0;
 
-    put(&f, "/old", "x", SEC(10));
     for (i = 0; i < 40; i++) {
         snprintf(path, sizeof(path), "/soft%d", i);
         put(&f, path, "s", SEC(10));
         hot += fresh(&f, path) > 0;
     }
     is_int(purge_tag(&f, "s", 1, SEC(20)), 40, "forty softly");
-    is_int(purge_tag(&f, "x", 0, SEC(20)), 1, "one for good");
     for (i = 0; i < 6000; i++) {
         snprintf(path, sizeof(path), "/fill%d", i);
         put(&f, path, "", SEC(30));
@@ -264,58 +260,6 @@ static void test_evicted(void)
         hot += fresh(&f, path) == 20;
     }
     ok(hot > 10, "softly purged still: %d", hot);
-    lose_index(&f);
-    is_int(fresh(&f, "/old"), -1, "the purge is remembered");
-    for (i = hot = 0; i < 40; i++) {
-        snprintf(path, sizeof(path), "/soft%d", i);
-        hot += fresh(&f, path) > 20;
-    }
-    is_int(hot, 0, "nothing is fresh again");
-    fixture_close(&f);
-}
-
-/* More different purges than a rebuild judges by: what is older than those goes. */
-static void test_flood(void)
-{
-    fixture_t f = begin();
-    char tag[32];
-    int i;
-
-    put(&f, "/old", "innocent", SEC(10));
-    for (i = 0; i < 1100; i++) {
-        snprintf(tag, sizeof(tag), "t%d", i);
-        purge_tag(&f, tag, 0, SEC(100 + i));
-    }
-    put(&f, "/young", "innocent", SEC(5000));
-    is_int(fresh(&f, "/old"), 1010, "there");
-    lose_index(&f);
-    is_int(fresh(&f, "/old"), -1, "lost with the index, on doubt");
-    is_int(fresh(&f, "/young"), 6000, "what came later is there");
-    fixture_close(&f);
-}
-
-/* What a rebuild has not read yet is purged as well, wide and by key. */
-static void test_before_rebuild(void)
-{
-    devcache_ban_t all = {{DEVCACHE_BAN_ANY}};
-    fixture_t f = begin();
-
-    put(&f, "/tagged", "x", SEC(10));
-    put(&f, "/key", "", SEC(10));
-    put(&f, "/soft", "", SEC(10));
-    put(&f, "/other", "y", SEC(10));
-    fixture_close(&f);
-    fixture_each_file(fixture_unlink, (void *)"index");
-    f = fixture_open(SIZE, SEGMENT, 0);
-    is_int(fresh(&f, "/other"), -1, "the index is empty");
-    is_int(purge_tag(&f, "x", 0, SEC(20)), 0, "by tag, before anything is found");
-    is_int(purge(&f, &all, "/key", 0, SEC(20)), 0, "by key");
-    is_int(purge(&f, &all, "/soft", 1, SEC(20)), 0, "by key, softly");
-    fixture_rebuild(&f);
-    is_int(fresh(&f, "/tagged"), -1, "by tag: gone");
-    is_int(fresh(&f, "/key"), -1, "by key: gone");
-    is_int(fresh(&f, "/soft"), 20, "softly: not fresh");
-    is_int(fresh(&f, "/other"), 1010, "the other: there");
     fixture_close(&f);
 }
 
@@ -337,12 +281,12 @@ static void test_killed(const char *fault)
     fill = devcache_store_fill_begin(f.s, key_of("/late", p), p);
     if ((pid = fork()) == 0) {
         setenv("DEVCACHE_FAULT", fault, 1);
-        fixture_rebuild(&f);
+        fixture_new_child(&f);
         purge_tag(&f, "x", 0, SEC(20));
         _exit(0);
     }
     ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "dies at %s", fault);
-    fixture_rebuild(&f); /* as the next child would start */
+    fixture_new_child(&f); /* as the next child would start */
     ok(purge_tag(&f, "x", 0, SEC(20)) > 0, "asked for again");
     for (i = 0; i < 200; i++) {
         snprintf(path, sizeof(path), "/%d", i);
@@ -370,8 +314,7 @@ static void test_unclear(void)
     fixture_close(&f);
 }
 
-/* ---- while others work
- * ------------------------------------------------------------------- */
+/* ---- while others work ---------------------------------------------------------- */
 
 #define KEYS 300
 #define PURGES 150
@@ -489,12 +432,10 @@ int main(void)
     apr_initialize();
     apr_pool_create(&pool, NULL);
     test_what_goes();
-    test_clock_set_back();
+    test_not_kept();
     test_overtaken();
     test_overtaken_refresh();
     test_evicted();
-    test_flood();
-    test_before_rebuild();
     test_killed("kill-in-ring:1");
     test_killed("kill-in-sweep:60");
     test_unclear();

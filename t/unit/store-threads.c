@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The store under many threads of one process, without kills: the test for the thread
  * sanitizer. Small segments and few entries keep rolling and evicting under way.
@@ -8,7 +9,8 @@
 #define THREADS 6
 #define PROGRESS 400 /* times 50 operations */
 
-int main(void)
+/* @a size: how many heads there are goes by that. */
+static void test_threads(apr_uint64_t size, unsigned objects)
 {
     hammer_worker_t w[THREADS];
     pthread_t t[THREADS];
@@ -19,16 +21,15 @@ int main(void)
     char c;
     int i;
 
-    apr_initialize();
-    signal(SIGPIPE, SIG_IGN);
     fixture_new_root();
     hammer_begin();
-    f = fixture_open(1 * MB, 64 * KB, 200);
+    f = fixture_open(size, 64 * KB, objects);
     is_int(f.rv, APR_SUCCESS, "opens");
     apr_pool_create(&p, NULL);
-    f.s->hot = devcache_hot_create(128 * KB, p);
+    f.s->root->hot = devcache_hot_create(128 * KB, p);
     if (pipe(progress) != 0) {
-        return 1;
+        perror("pipe");
+        exit(1);
     }
     for (i = 0; i < THREADS; i++) {
         w[i].f = &f;
@@ -60,8 +61,17 @@ int main(void)
     is_int((long long)st.damaged, 0, "nothing was damaged");
     is_int((long long)st.errors, 0, "no errors");
     ok(hammer_slots_agree(&f), "table, sums and directory agree");
-    devcache_hot_clear(f.s->hot);
+    devcache_hot_clear(f.s->root->hot);
     fixture_close(&f);
+    apr_pool_destroy(p);
     hammer_end();
+}
+
+int main(void)
+{
+    apr_initialize();
+    signal(SIGPIPE, SIG_IGN);
+    test_threads(1 * MB, 200);
+    test_threads(4 * MB, 800);
     return done_testing();
 }

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The store as its callers see it: publish, look up, refresh, remove, bounds. */
 #include "store_fixture.h"
+#include "store/head.h"
 
 static void test_basics(void)
 {
@@ -29,6 +31,42 @@ static void test_basics(void)
     is_int(fixture_get(&f, "a", NULL), 8, "and is found");
     is_int((long long)fixture_stats(&f).objects, 1, "one object remains");
     is_int((long long)fixture_stats(&f).published, 2, "two were published");
+    fixture_close(&f);
+}
+
+static void note_longest(int dir, const char *name, void *baton)
+{
+    long long *longest = baton;
+    struct stat st;
+
+    if (strncmp(name, "seg-", 4) == 0 &&
+        fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > *longest) {
+        *longest = st.st_size;
+    }
+}
+
+/* Four records of 10 KB end in the second chunk. */
+static void test_chunk(void)
+{
+    fixture_t f;
+    fixture_put_t put = {NULL, "", "", 7, 10240, SEC(100)};
+    static const char *const keys[] = {"a", "b", "c", "d"};
+    long long longest = 0;
+    int i, found = 0;
+
+    fixture_new_root();
+    f = fixture_open(8 * MB, 0, 0);
+    for (i = 0; i < 4; i++) {
+        put.key = keys[i];
+        put.len++;
+        fixture_put(&f, &put);
+    }
+    for (i = 0; i < 4; i++) {
+        found += fixture_get(&f, keys[i], NULL) == 7;
+    }
+    is_int(found, 4, "records side by side in a chunk");
+    fixture_each_file(note_longest, &longest);
+    is_int(longest, 2LL * DEVCACHE_HEAD_CHUNK, "which is there to its end");
     fixture_close(&f);
 }
 
@@ -111,8 +149,7 @@ static void test_removal(void)
     fixture_put(&f, &put);
     before = devcache_store_fill_begin(f.s, devcache_slice_str("r"), p);
     other = devcache_store_fill_begin(f.s, devcache_slice_str("other"), p);
-    is_int(devcache_store_remove(f.s, devcache_slice_str("r"), SEC(6), &count), 0,
-           "removes");
+    is_int(devcache_store_remove(f.s, devcache_slice_str("r"), &count), 0, "removes");
     is_int(count, 2, "all variants");
     is_int(fixture_get(&f, "r", "pc"), FIXTURE_MISS, "gone at once");
     after = devcache_store_fill_begin(f.s, devcache_slice_str("r"), p);
@@ -124,14 +161,64 @@ static void test_removal(void)
            "one begun after is not");
     is_int((long long)fixture_stats(&f).superseded, 1, "counted");
     before = devcache_store_fill_begin(f.s, devcache_slice_str("r"), p);
-    devcache_store_remove(f.s, devcache_slice_str("r"), SEC(6), NULL);
+    devcache_store_remove(f.s, devcache_slice_str("r"), NULL);
     for (i = 0; i < 2000; i++) { /* enough to overflow every stripe's memory */
         snprintf(key, sizeof(key), "x%d", i);
-        devcache_store_remove(f.s, devcache_slice_str(key), SEC(6), &count);
+        devcache_store_remove(f.s, devcache_slice_str(key), &count);
     }
     is_int(count, 0, "removing nothing counts nothing");
     is_int(devcache_store_fill_publish(before, &what), APR_EGENERAL,
            "refused even when the removal itself is forgotten");
+    apr_pool_destroy(p);
+    fixture_close(&f);
+}
+
+/* What one request would be given ends, and nothing else. */
+static void test_end(void)
+{
+    char pc[] = "pc", phone[] = "phone", tv[] = "tv";
+    fixture_put_t put = {"r", "dev", "pc", 1, 100, SEC(100)};
+    fixture_t f;
+    devcache_publish_t what = fixture_what(&put);
+    devcache_slice_t key = devcache_slice_str("r");
+    devcache_fill_t *before;
+    devcache_hit_t *hit;
+    unsigned count;
+    apr_pool_t *p;
+
+    fixture_new_root();
+    f = fixture_open(8 * MB, 0, 0);
+    apr_pool_create_unmanaged(&p);
+    fixture_put(&f, &put);
+    put.variant = "phone";
+    put.version = 2;
+    fixture_put(&f, &put);
+    put.spec = NULL;
+    put.variant = NULL;
+    put.version = 3;
+    put.len = 600 * KB;
+    fixture_put(&f, &put);
+    put.key = "other";
+    fixture_put(&f, &put);
+
+    is_int(devcache_store_end(f.s, key, fixture_offer, pc, SEC(110), &count, p), 0,
+           "expires");
+    is_int(count, 2, "what fits: the variant, and the one for all");
+    is_int(devcache_store_peek(f.s, key, fixture_offer, phone, &hit, p), 0, "another");
+    is_int((long long)hit->fresh_until, SEC(160), "is as fresh as before");
+    is_int(devcache_store_peek(f.s, key, fixture_offer, pc, &hit, p), 0, "this one");
+    is_int((long long)hit->fresh_until, SEC(110), "is not");
+
+    before = devcache_store_fill_begin(f.s, key, p);
+    is_int(devcache_store_end(f.s, key, fixture_offer, pc, 0, &count, p), 0, "removes");
+    is_int(count, 2, "the same two");
+    is_int(fixture_get(&f, "r", "pc"), FIXTURE_MISS, "nothing older comes to light");
+    is_int(fixture_get(&f, "r", "phone"), 2, "another variant stays");
+    is_int(fixture_get(&f, "other", "pc"), 3, "so does another key");
+    is_int(devcache_store_fill_publish(before, &what), APR_EGENERAL,
+           "what was under way is refused");
+    is_int(devcache_store_end(f.s, key, fixture_offer, tv, 0, &count, p), 0, "nothing");
+    is_int(count, 0, "fits, nothing goes");
     apr_pool_destroy(p);
     fixture_close(&f);
 }
@@ -248,7 +335,7 @@ static void test_large(void)
     is_int(devcache_store_fill_write(fill, "x", 1, 15 * MB), APR_ENOSPC,
            "one that cannot fit is refused at once");
     is_int((long long)fixture_stats(&f).no_room, 1, "counted");
-    is_int(devcache_store_remove(f.s, devcache_slice_str("big"), SEC(9), &count), 0,
+    is_int(devcache_store_remove(f.s, devcache_slice_str("big"), &count), 0,
            "removing a large one");
     is_int(count, 1, "counts it");
     is_int(fixture_usage().bodies, 1, "and deletes its file; edge's remains");
@@ -278,7 +365,7 @@ static apr_status_t refresh(fixture_t *f, const char *key, const char *offer,
     if (rv == APR_SUCCESS) {
         fill = devcache_store_fill_begin(f->s, devcache_slice_str(key), p);
         if (removed_between) {
-            devcache_store_remove(f->s, devcache_slice_str(key), put->at, NULL);
+            devcache_store_remove(f->s, devcache_slice_str(key), NULL);
         }
         rv = devcache_store_refresh(fill, hit, &what);
     }
@@ -511,7 +598,7 @@ static void test_refusals(void)
     fixture_close(&f);
     chmod(fixture_root, 0777);
     f = fixture_open(8 * MB, 0, 0);
-    ok(f.rv != APR_SUCCESS && strstr(f.error, "chmod"), "a root that others can write");
+    ok(f.rv == FIXTURE_AWAY && strstr(f.error, "chmod"), "a root that others can write");
     fixture_close(&f);
     chmod(fixture_root, 0700);
     snprintf(other, sizeof(other), "%s.link", fixture_root);
@@ -523,17 +610,17 @@ static void test_refusals(void)
 
         conf.uid = geteuid();
         apr_pool_create_unmanaged(&p);
-        ok(devcache_store_open(&f.s, &conf, &error, p) != APR_SUCCESS && error,
-           "as root is refused");
+        ok(devcache_store_open(&f.s, &conf, &error, p) == APR_SUCCESS && error,
+           "as root is not used");
         conf.root = fixture_root;
         conf.uid = geteuid() + 1;
-        ok(devcache_store_open(&f.s, &conf, &error, p) != APR_SUCCESS &&
+        ok(devcache_store_open(&f.s, &conf, &error, p) == APR_SUCCESS &&
                strstr(error, "belongs to"),
-           "a root of somebody else is refused");
+           "nor a root of somebody else");
         conf.root = "/nonexistent/devcache";
-        ok(devcache_store_open(&f.s, &conf, &error, p) != APR_SUCCESS &&
+        ok(devcache_store_open(&f.s, &conf, &error, p) == APR_SUCCESS &&
                strstr(error, "/nonexistent/devcache"),
-           "a missing one, with its name");
+           "nor a missing one, which is named");
         apr_pool_destroy(p);
     }
     unlink(other);
@@ -599,9 +686,11 @@ int main(void)
 
     apr_initialize();
     test_basics();
+    test_chunk();
     test_variants();
     test_specs();
     test_removal();
+    test_end();
     test_fill_ends();
     test_lend();
     test_large();

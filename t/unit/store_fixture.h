@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file store_fixture.h
  * What the store's unit tests share: a root that is thrown away, bodies that say what
@@ -15,8 +16,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "devcache_ban.h"
-#include "devcache_segment.h"
+#include "purge/ban.h"
+#include "store/segment.h"
 #include "devcache_store.h"
 #include "tap.h"
 
@@ -120,6 +121,8 @@ typedef struct fixture_t {
     const char *error;
 } fixture_t;
 
+#define FIXTURE_AWAY ENODEV /* opened, but it cannot be used now */
+
 static inline fixture_t fixture_open(apr_uint64_t size, apr_uint64_t segment,
                                      apr_uint64_t objects)
 {
@@ -133,8 +136,11 @@ static inline fixture_t fixture_open(apr_uint64_t size, apr_uint64_t segment,
     conf.ban_matches = devcache_ban_matches;
     apr_pool_create_unmanaged(&f.pool);
     f.rv = devcache_store_open(&f.s, &conf, &f.error, f.pool);
-    if (f.rv != APR_SUCCESS && getenv("STORE_VERBOSE")) {
-        fprintf(stderr, "# refused: %s\n", f.error);
+    if (f.error && getenv("STORE_VERBOSE")) {
+        fprintf(stderr, "# away: %s\n", f.error);
+    }
+    if (f.error && f.rv == APR_SUCCESS) {
+        f.rv = FIXTURE_AWAY;
     }
     return f;
 }
@@ -145,17 +151,13 @@ static inline void fixture_close(fixture_t *f)
     f->s = NULL;
 }
 
-/* Runs child_init in this process and waits until a rebuild, if one is due, has ended. */
-static inline void fixture_rebuild(fixture_t *f)
+/* What the next child does when it starts: it removes what killed ones have left. */
+static inline void fixture_new_child(fixture_t *f)
 {
     apr_pool_t *child;
 
     apr_pool_create_unmanaged(&child);
     devcache_store_child_init(f->s, 0, child);
-    if (f->s->rebuilding) {
-        pthread_join(f->s->rebuilder, NULL);
-        f->s->rebuilding = 0;
-    }
     apr_pool_destroy(child);
 }
 

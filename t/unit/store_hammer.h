@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file store_hammer.h
  * Threads that look up, publish and remove at random and check what they get; for tests
@@ -16,6 +17,7 @@
 typedef struct hammer_board_t {
     unsigned version[HAMMER_KEYS]; /* the latest given out, after fill_begin */
     unsigned removed[HAMMER_KEYS]; /* versions up to this one must not be seen any more */
+    unsigned removing[HAMMER_KEYS]; /* raised before it is removed, removed[] behind it */
     unsigned long ops, hits, wrong, zombies, published, refused;
 } hammer_board_t;
 
@@ -34,7 +36,7 @@ static inline void hammer_end(void)
 
 static inline int hammer_slots_agree(fixture_t *f)
 {
-    const devcache_shared_t *sh = &f->s->sh;
+    const devcache_shared_t *sh = &f->s->root->sh;
     fixture_usage_t disk = fixture_usage();
     apr_uint64_t used = 0;
     unsigned files = 0, filling = 0, i;
@@ -73,10 +75,13 @@ typedef struct hammer_worker_t {
     int progress; /* a byte is written here now and then */
 } hammer_worker_t;
 
-static inline void hammer_one_lookup(hammer_worker_t *w, unsigned k, const char *key)
+static const char *const hammer_class[] = {"0", "1", "2", "3"};
+
+static inline void hammer_one_lookup(hammer_worker_t *w, unsigned k, const char *key,
+                                     const char *class)
 {
     unsigned floor = __atomic_load_n(&hammer_board->removed[k], __ATOMIC_SEQ_CST);
-    long got = fixture_get(w->f, key, NULL);
+    long got = fixture_get(w->f, key, class);
 
     if (got == FIXTURE_WRONG) {
         __atomic_add_fetch(&hammer_board->wrong, 1, __ATOMIC_RELAXED);
@@ -88,19 +93,44 @@ static inline void hammer_one_lookup(hammer_worker_t *w, unsigned k, const char 
     }
 }
 
-static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char *key,
-                                      apr_size_t len)
+/* A body's length follows from its key and version, so that those of two classes with one
+ * version are the same. */
+static inline apr_size_t hammer_length(unsigned k, unsigned version)
 {
-    fixture_put_t put = {key, "", "", 0, len, SEC(1)};
+    apr_uint64_t x = (k + 1) * 0x9e3779b97f4a7c15ull + version;
+
+    x = (x ^ x >> 29) * 0xbf58476d1ce4e5b9ull >> 20;
+    return 1 + x / 10 % (x % 10 == 0 ? 90000 : 6000);
+}
+
+/* The latest version for one more class, or a new one if somebody is removing that. To be
+ * called when the fill has begun: if what it tells is removed later, the fill is refused. */
+static inline unsigned hammer_version(unsigned k, int again)
+{
+    unsigned version = __atomic_load_n(&hammer_board->version[k], __ATOMIC_SEQ_CST);
+    unsigned floor = __atomic_load_n(&hammer_board->removing[k], __ATOMIC_SEQ_CST);
+
+    return again && version > floor
+               ? version
+               : __atomic_add_fetch(&hammer_board->version[k], 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char *key,
+                                      const char *class, int again)
+{
+    fixture_put_t put = {key, "d", class, 0, 0, SEC(1)};
     devcache_publish_t what;
     devcache_fill_t *fill;
     apr_status_t rv;
     apr_pool_t *p;
-    char *body = malloc(len);
+    apr_size_t len;
+    char *body;
 
     apr_pool_create_unmanaged(&p);
     fill = devcache_store_fill_begin(w->f->s, devcache_slice_str(key), p);
-    put.version = __atomic_add_fetch(&hammer_board->version[k], 1, __ATOMIC_SEQ_CST);
+    put.version = hammer_version(k, again);
+    len = hammer_length(k, put.version);
+    body = malloc(len);
     what = fixture_what(&put);
     fixture_body(body, len, key, put.version);
     rv = devcache_store_fill_write(fill, body, len / 2, -1);
@@ -117,20 +147,22 @@ static inline void hammer_one_publish(hammer_worker_t *w, unsigned k, const char
     free(body);
 }
 
+static inline void hammer_raise(unsigned *word, unsigned upto)
+{
+    unsigned seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+
+    while (seen < upto && !__atomic_compare_exchange_n(
+                              word, &seen, upto, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+}
+
 static inline void hammer_one_remove(hammer_worker_t *w, unsigned k, const char *key)
 {
     unsigned upto = __atomic_load_n(&hammer_board->version[k], __ATOMIC_SEQ_CST);
-    unsigned seen;
 
-    if (devcache_store_remove(w->f->s, devcache_slice_str(key), SEC(1), NULL) ==
-        APR_TIMEUP) {
-        return;
-    }
-    seen = __atomic_load_n(&hammer_board->removed[k], __ATOMIC_SEQ_CST);
-    while (seen < upto &&
-           !__atomic_compare_exchange_n(&hammer_board->removed[k], &seen, upto, 0,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-        ;
+    hammer_raise(&hammer_board->removing[k], upto);
+    if (devcache_store_remove(w->f->s, devcache_slice_str(key), NULL) != APR_TIMEUP) {
+        hammer_raise(&hammer_board->removed[k], upto);
     }
 }
 
@@ -143,12 +175,13 @@ static inline void *hammer_work(void *data)
         apr_uint64_t r = hammer_random(&w->seed);
         unsigned k = (unsigned)(r % HAMMER_KEYS);
         unsigned what = (unsigned)(r / HAMMER_KEYS % 100);
+        const char *class = hammer_class[r / 40000 % 4];
 
         snprintf(key, sizeof(key), "k%u", k);
         if (what < 65) {
-            hammer_one_lookup(w, k, key);
+            hammer_one_lookup(w, k, key, class);
         } else if (what < 95) {
-            hammer_one_publish(w, k, key, 1 + r / 40000 % (what < 68 ? 90000 : 6000));
+            hammer_one_publish(w, k, key, class, what < 85);
         } else {
             hammer_one_remove(w, k, key);
         }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file tap.h
  * The few lines of TAP that the C unit tests print for prove.

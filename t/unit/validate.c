@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_policy: conditions, validators, updates by a 304, invalidation. */
-#include "devcache_policy.h"
+#include "http/policy.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -81,9 +82,10 @@ static void test_precondition(apr_pool_t *p)
 
     for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
         apr_table_t *request = fields(t[i].request, p), *stored = fields(t[i].stored, p);
-        is_int(devcache_policy_precondition(request, stored, 200), t[i].want,
+        is_int(devcache_policy_precondition(request, stored, NULL, 200), t[i].want,
                apr_psprintf(p, "{%s} for {%s}", t[i].request, t[i].stored));
-        is_int(devcache_policy_precondition(request, stored, 404), 0, "  not for a 404");
+        is_int(devcache_policy_precondition(request, stored, NULL, 404), 0,
+               "  not for a 404");
     }
 }
 
@@ -165,6 +167,15 @@ static void test_stored_fields(apr_pool_t *p)
          "TE: x\nTrailer: x\nTransfer-Encoding: x\nUpgrade: x\nAge: 5\n"
          "Proxy-Authenticate: x\nProxy-Authorization: x\nproxy-authentication-info: x",
          "c: 3", 0},
+        {"KEEP-ALIVE: x\nproxy-connection: x\nte: x\nTRAILER: x\nconnection: close\n"
+         "transfer-encoding: x\nUPGRADE: x\nAGE: 5\nSET-COOKIE: x\nset-cookie2: x\n"
+         "PROXY-AUTHENTICATE: x\nproxy-authorization: x\nZ: 1\nK: 2\nUp: 3\nTe-x: 4",
+         "Z: 1\nK: 2\nUp: 3\nTe-x: 4", 0},
+        {"CONNECTION: \nkeep-alive: x\nPROXY-CONNECTION: x\ntE: x\ntrailer: x\naGE: 5\n"
+         "Transfer-Encoding: x\nupgrade: x\nproxy-authenticate: x\nset-cookie: x\n"
+         "PROXY-AUTHORIZATION: x\nProxy-Authentication-Info: x\nSET-COOKIE2: x\n"
+         "Content-ID: 1\nVia: 2\nTx: 3\nAbc: 4\nUplevel: 5\nSet-Cookiex: 6",
+         "Content-ID: 1\nVia: 2\nTx: 3\nAbc: 4\nUplevel: 5\nSet-Cookiex: 6", 0},
         {"A: 1\nB: 2\nC: 3\nCache-Control: no-cache=\"a\", private=\"B, x\"",
          "C: 3\nCache-Control: no-cache=\"a\", private=\"B, x\"", 0},
         {"A: 1\nCache-Control: no-cache=\"a\"\nCDN-Cache-Control: max-age=5",

@@ -1,5 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* devcache_vary: keys, specs, values, normalisation, the Vary that clients see. */
 #include "devcache_vary.h"
+#include "http/coding.h"
 
 #include <apr_general.h>
 #include <apr_strings.h>
@@ -95,7 +97,8 @@ static void test_specs(apr_pool_t *p)
         {&plain, "User-Agent, x-device-type", "@device", DEVCACHE_REASON_NONE},
         {&plain,
          "sec-ch-ua-mobile, Sec-CH-UA-Platform, Sec-CH-UA-Form-Factors, Sec-CH-UA",
-         "@device sec-ch-ua", DEVCACHE_REASON_NONE},
+         "@device sec-ch-ua sec-ch-ua-form-factors sec-ch-ua-platform",
+         DEVCACHE_REASON_NONE},
         {&split, NULL, "@device", DEVCACHE_REASON_NONE},
         {&split, "Foo, User-Agent", "@device foo", DEVCACHE_REASON_NONE},
         {&exact, "User-Agent, Sec-CH-UA-Mobile", "sec-ch-ua-mobile user-agent",
@@ -117,7 +120,7 @@ static void test_specs(apr_pool_t *p)
     for (i = 0; i < sizeof(t) / sizeof(*t); i++) {
         const char *spec = NULL;
         devcache_reason_e reason = devcache_vary_spec(
-            t[i].conf, lines_of("Vary", t[i].vary, p), &spec, p);
+            t[i].conf, apr_table_make(p, 1), lines_of("Vary", t[i].vary, p), &spec, p);
         is_int(reason, t[i].reason,
                apr_psprintf(p, "spec: %s", t[i].vary ? t[i].vary : "none"));
         is_str(spec, t[i].want, "  its text");
@@ -133,21 +136,24 @@ static void test_spec_limits(apr_pool_t *p)
     for (i = 0; i < 10000; i++) {
         apr_table_addn(t, "Vary", apr_psprintf(p, "n%d", i % 32));
     }
-    is_int(devcache_vary_spec(&plain, t, &spec, p), DEVCACHE_REASON_NONE,
-           "32 names, often");
+    is_int(devcache_vary_spec(&plain, apr_table_make(p, 1), t, &spec, p),
+           DEVCACHE_REASON_NONE, "32 names, often");
     ok(strncmp(spec, "n0 n1 n10 n11 ", 14) == 0, "sorted");
     apr_table_addn(t, "Vary", "n33");
-    is_int(devcache_vary_spec(&plain, t, &spec, p), DEVCACHE_REASON_VARY_LIMIT,
-           "33 names");
+    is_int(devcache_vary_spec(&plain, apr_table_make(p, 1), t, &spec, p),
+           DEVCACHE_REASON_VARY_LIMIT, "33 names");
 
     name = apr_psprintf(p, "%01022d", 0);
-    is_int(devcache_vary_spec(&plain, lines_of("Vary", name, p), &spec, p),
+    is_int(devcache_vary_spec(&plain, apr_table_make(p, 1), lines_of("Vary", name, p),
+                              &spec, p),
            DEVCACHE_REASON_NONE, "a long name");
     name = apr_psprintf(p, "%01025d", 0);
-    is_int(devcache_vary_spec(&plain, lines_of("Vary", name, p), &spec, p),
+    is_int(devcache_vary_spec(&plain, apr_table_make(p, 1), lines_of("Vary", name, p),
+                              &spec, p),
            DEVCACHE_REASON_VARY_LIMIT, "too long a name");
     name = apr_psprintf(p, "%0600d, a%0600d", 0, 0);
-    is_int(devcache_vary_spec(&plain, lines_of("Vary", name, p), &spec, p),
+    is_int(devcache_vary_spec(&plain, apr_table_make(p, 1), lines_of("Vary", name, p),
+                              &spec, p),
            DEVCACHE_REASON_VARY_LIMIT, "too long together");
 }
 
@@ -334,6 +340,133 @@ static void test_outward(apr_pool_t *p)
     is_str(devcache_vary_outward(&plain, hostile, 0, p), "*", "outward: a later star");
 }
 
+/* A header with one line of each, as the origin is sent it, or answers. */
+static apr_table_t *one(const char *name, const char *value, const char *other,
+                        const char *also, apr_pool_t *p)
+{
+    apr_table_t *t = apr_table_make(p, 2);
+
+    if (value) {
+        apr_table_setn(t, name, value);
+    }
+    if (also) {
+        apr_table_setn(t, other, also);
+    }
+    return t;
+}
+
+static void test_codings(apr_pool_t *p)
+{
+    static const char *const names[] = {"br", "gzip"};
+    static const apr_array_header_t list = {NULL, sizeof(char *), 2, 2, (char *)names};
+    static const struct {
+        const char *sent, *want;
+    } reduced[] = {
+        {NULL, NULL},
+        {"gzip", "gzip"},
+        {"gzip, deflate", "gzip"},
+        {"gzip, deflate, br", "br, gzip"},
+        {"gzip, deflate, br, zstd", "br, gzip"},
+        {"br;q=1.0, gzip;q=0.8, *;q=0.1", "br, gzip"},
+        {"br;q=0, gzip", "gzip"},
+        {"GZIP", "gzip"},
+        {"x-gzip", "gzip"},
+        {"identity", NULL},
+        {"*", "br, gzip"},
+        {"*, br;q=0", "gzip"},
+        {"", NULL},
+        {"gzip, identity;q=0", "gzip, identity;q=0"},
+        {"gzip, *;q=0", "gzip, *;q=0"},
+        {"gzip\t,\tBR", "br, gzip"},
+        {",gzip,,", "gzip"},
+        {"gzipped, br2, b, brr", NULL},
+        {"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,gzip", "gzip"},
+        {"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,gzip,br", "br, gzip"},
+        {"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t", NULL},
+    };
+    static const struct {
+        const char *sent, *vary, *coding, *want;
+        devcache_reason_e reason;
+    } specs[] = {
+        {"br, gzip", "Accept-Encoding", "gzip", "@coding2=gzip", DEVCACHE_REASON_NONE},
+        {"br, gzip", NULL, "GZip", "@coding2=gzip", DEVCACHE_REASON_NONE},
+        {"br, gzip", "Cookie", "br", "@coding1=br cookie", DEVCACHE_REASON_NONE},
+        {"gzip", "accept-encoding, a", NULL, "@coding9=identity a", DEVCACHE_REASON_NONE},
+        {"gzip", "Accept-Encoding", "identity", "@coding9=identity",
+         DEVCACHE_REASON_NONE},
+        {NULL, "Accept-Encoding", NULL, "accept-encoding", DEVCACHE_REASON_NONE},
+        {"gzip", NULL, NULL, "", DEVCACHE_REASON_NONE},
+        {NULL, NULL, "gzip", "accept-encoding", DEVCACHE_REASON_NONE},
+        {"gzip", "Accept-Encoding", "br", "accept-encoding", DEVCACHE_REASON_NONE},
+        {"gzip", "Accept-Encoding", "zstd", "accept-encoding", DEVCACHE_REASON_NONE},
+        {"br, gzip", "Accept-Encoding", "gzip, br", "accept-encoding",
+         DEVCACHE_REASON_NONE},
+    };
+    static const char *const clients[] = {NULL, "gzip", "br, gzip", "br", "gzip;q=0, *"};
+    devcache_vary_conf_t conf = plain;
+    devcache_slice_t stored;
+    apr_size_t i;
+
+    conf.encodings = &list;
+    for (i = 0; i < sizeof reduced / sizeof *reduced; i++) {
+        is_str(
+            devcache_coding_reduced(&list, reduced[i].sent, p), reduced[i].want,
+            apr_psprintf(p, "sent for \"%s\"", reduced[i].sent ? reduced[i].sent : ""));
+    }
+    for (i = 0; i < sizeof specs / sizeof *specs; i++) {
+        const char *spec = NULL;
+        is_int(devcache_vary_spec(
+                   &conf, one("Accept-Encoding", specs[i].sent, NULL, NULL, p),
+                   one("Vary", specs[i].vary, "Content-Encoding", specs[i].coding, p),
+                   &spec, p),
+               specs[i].reason, apr_psprintf(p, "coding %u", (unsigned)i));
+        if (specs[i].want) {
+            is_str(spec, specs[i].want, "  its spec");
+        }
+    }
+    stored = devcache_vary_values(&conf, "@coding2=gzip", devcache_slice_str("t"), "pc",
+                                  one("Accept-Encoding", "br, gzip", NULL, NULL, p), p);
+    for (i = 0; i < sizeof clients / sizeof *clients; i++) {
+        devcache_slice_t mine = devcache_vary_values(
+            &conf, "@coding2=gzip", devcache_slice_str("t"), "pc",
+            one("Accept-Encoding", clients[i], NULL, NULL, p), p);
+        is_int(devcache_slice_eq(stored, mine), i == 1 || i == 2,
+               "gzip is for those who accept it");
+    }
+    is_str(devcache_coding_reduced(NULL, "gzip, zstd", p), "gzip, zstd", "keep");
+}
+
+static void test_differences(apr_pool_t *p)
+{
+    static const char spec[] = "@coding2=gzip @device accept-language cookie";
+    apr_table_t *a = one("Accept-Language", "de", "Accept-Encoding", "gzip", p);
+    apr_table_t *b = one("Accept-Language", "fr", "Cookie", "a=1", p);
+    devcache_slice_t x = devcache_vary_values(&plain, spec, devcache_slice_str("t"), "pc",
+                                              a, p);
+    devcache_slice_t y = devcache_vary_values(&plain, spec, devcache_slice_str("u"),
+                                              "mobile", b, p);
+    devcache_slice_t z = devcache_vary_values(&plain, "@device", devcache_slice_str("t"),
+                                              "pc", a, p);
+    devcache_vary_difference_t odd[5];
+    static const char *const names[] = {"@target", "accept-encoding", "@device",
+                                        "accept-language", "cookie"};
+    int i;
+
+    is_int(devcache_vary_differences(x, x, odd, 5, p), 0, "the same");
+    is_int(devcache_vary_differences(x, y, odd, 5, p), 5, "in everything");
+    for (i = 0; i < 5; i++) {
+        is_str(odd[i].name, names[i], "its name");
+    }
+    ok(devcache_slice_eq(odd[3].a, devcache_slice_str("de")) &&
+           devcache_slice_eq(odd[3].b, devcache_slice_str("fr")),
+       "and values");
+    ok(!odd[4].a.data && odd[4].b.data, "absent in one");
+    is_int(devcache_vary_differences(x, y, odd, 2, p), 2, "at most two");
+    is_int(devcache_vary_differences(x, z, odd, 5, p), -1, "of two specs");
+    is_int(devcache_vary_differences(devcache_slice("abc", 3), x, odd, 5, p), -1,
+           "not values at all");
+}
+
 int main(void)
 {
     apr_pool_t *p;
@@ -348,6 +481,8 @@ int main(void)
     test_values(p);
     test_canonical(p);
     test_outward(p);
+    test_codings(p);
+    test_differences(p);
     apr_pool_destroy(p);
     apr_terminate();
     return done_testing();

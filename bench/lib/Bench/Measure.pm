@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package Bench::Measure;
 
 # Runs of the load and what they cost the server: CPU time from /proc, figures from
@@ -9,8 +10,10 @@ use warnings;
 use Exporter 'import';
 use FindBin;
 use IPC::Open2 qw(open2);
+use POSIX ();
 
-our @EXPORT_OK = qw(on_core cores cpu_us load fetches median ratio @counting counted);
+our @EXPORT_OK = qw(on_core cores cpu_us load load_h2 fetches median ratio blocked counting
+                    counted);
 
 sub cores { my @all = glob '/sys/devices/system/cpu/cpu[0-9]*'; return scalar @all }
 
@@ -37,6 +40,13 @@ sub tasks_below {
         push @children, split ' ', <$file> // '';
     }
     return (@tasks, map { tasks_below($_) } @children);
+}
+
+# A process and those below it.
+sub tasks_of {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/task/$pid/children" or return $pid;
+    return ($pid, map { tasks_of($_) } split ' ', <$file> // '');
 }
 
 # Microseconds on a CPU, of every thread of a process and all below it, by thread. The
@@ -74,10 +84,44 @@ sub load {
     return { %got, cpu => $spent / $got{requests}, rate => $got{requests} / $got{seconds} };
 }
 
+# One run of h2load against a server with TLS: n requests of a path on c connections, with m
+# streams each, or h1 => 1: by HTTP/1.1; h2c => 1: without TLS. Figures as from load(), but for the quantiles.
+my $agent = 'user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like '
+    . 'Gecko) Chrome/150.0.0.0 Safari/537.36';
+
+sub load_h2 {
+    my ($server, $path, %opt) = @_;
+    my $before = cpu_us($server->{pid});
+    my @command = ('h2load', '-n', $opt{n}, '-c', $opt{c}, qw(-t 1),
+                   $opt{h1} ? '--h1' : ('-m', $opt{m}), '-H', $agent,
+                   ($opt{h2c} ? 'http' : 'https') . '://127.0.0.1:' . $server->port . $path);
+    open my $out, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', @command or die "h2load: $!\n";
+    my $said = do { local $/; <$out> };
+    close $out;
+    my $after = cpu_us($server->{pid});
+    my ($rate) = $said =~ m{finished in \S+ ([\d.]+) req/s} or die "h2load failed:\n$said";
+    my ($right) = $said =~ /(\d+) 2xx/;
+    my $spent = 0;
+    $spent += $after->{$_} - ($before->{$_} // 0) for keys %$after;
+    return { requests => $opt{n}, errors => $opt{n} - $right, rate => $rate,
+             cpu => $spent / $opt{n} };
+}
+
 # What httpd is to be run under so that counted() can say, when it has stopped, how many
-# instructions in user space it spent on connections: no noise, and no kernel.
-our @counting = qw(valgrind --tool=callgrind --vgdb=no --callgrind-out-file=/dev/null
-                   --toggle-collect=ap_run_process_connection);
+# instructions in user space it spent on connections: no noise, and no kernel. PROFILE=folder
+# keeps there, by name, what callgrind_annotate reads; httpd is not root any more when it writes.
+sub counting {
+    my ($name) = @_;
+    my $file = '/dev/null';
+    if ($ENV{PROFILE}) {
+        mkdir $ENV{PROFILE};
+        $file = "$ENV{PROFILE}/$name";
+        open my $empty, '>', $file or die "$file: $!\n";
+        chmod 0666, $file;
+    }
+    return [qw(valgrind --tool=callgrind --vgdb=no
+               --toggle-collect=ap_run_process_connection), "--callgrind-out-file=$file"];
+}
 
 sub counted {
     my ($server) = @_;
@@ -93,11 +137,38 @@ sub median {
     return @v % 2 ? $v[@v / 2] : ($v[@v / 2 - 1] + $v[@v / 2]) / 2;
 }
 
-# The median of the ratios of two peers in the same rounds.
+# The median of the ratios of two peers in the same rounds, of {cpu} or another figure.
 sub ratio {
-    my ($mine, $theirs) = @_;
+    my ($mine, $theirs, $what) = @_;
+    $what //= 'cpu';
     return unless $mine && $theirs;
-    return median(map { $mine->[$_]{cpu} / $theirs->[$_]{cpu} } 0 .. $#$mine);
+    return median(map { $mine->[$_]{$what} / $theirs->[$_]{$what} } 0 .. $#$mine);
+}
+
+# Per cent of the time of c connections during which a thread of the server sleeps for the
+# lock of a file that another writes to. $run is the load, in a process of its own. Looked
+# at are the kernel functions that threads sleep in; undef where the kernel hides them.
+sub blocked {
+    my ($server, $connections, $run) = @_;
+    my @tasks = map { glob "/proc/$_/task/[0-9]*/wchan" } tasks_of($server->{pid});
+    my $pid = fork // die "fork: $!\n";
+    if (!$pid) {
+        my $done = eval { $run->(); 1 };
+        POSIX::_exit($done ? 0 : 1);
+    }
+    my ($samples, $known, $waiting) = (0, 0, 0);
+    while (waitpid($pid, POSIX::WNOHANG()) == 0) {
+        for my $task (@tasks) {
+            open my $file, '<', $task or next;
+            my $where = <$file> // '';
+            $known++ if $where =~ /[a-z]/;
+            $waiting++ if $where =~ /rwsem|down_write|_file_write_iter|_buffered_write_iter/;
+        }
+        $samples++;
+        select undef, undef, undef, 0.02;
+    }
+    die "the load for counting waits failed\n" if $?;
+    return $known ? 100 * $waiting / ($samples * $connections) : undef;
 }
 
 1;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package Bench::Peers;
 
 # The servers that are compared: each in a folder of its own, on a free loopback port, in
@@ -16,7 +17,7 @@ use IO::Socket::INET;
 use IPC::Open2 qw(open2);
 use POSIX ();
 
-our @EXPORT_OK = qw(peer start_origin start_drip);
+our @EXPORT_OK = qw(peer start_origin start_drip srcache_lacks);
 
 my $build = "$FindBin::Bin/../build";
 my $null = "LoadModule null_module $build/bench-mod_null.so\n";
@@ -99,7 +100,19 @@ DevCacheMaxObjects \@OBJECTS@
 ProxyPass /devcache-status !
 $proxy
 CONF
-(my $devcache_quick = $devcache) =~ s/DevCache On/DevCache On\n    DevCacheQuick On/;
+
+# The same with a Redis, for what that costs requests; and one that is purged.
+my $tier = "DevCacheTier \@REDIS@\nDevCacheTierUse locks\n$devcache";
+my $machine = <<"CONF";
+<Location "/">
+    DevCachePurge On
+    Require local
+</Location>
+$tier
+CONF
+
+# Machines that share what they store: on one port, each on an address of its own.
+my $sharing = "Listen \@ADDRESS@\n$machine";
 
 # A file from the cache, with classes and without; the copy is the same for all of them.
 my $classify = <<"CONF";
@@ -114,30 +127,60 @@ DevCacheRoot "\@ROOT@"
 </Directory>
 CONF
 
+# For HTTP/2 over TLS, and HTTP/1.1 beside it.
+my $tls = <<'CONF';
+SSLEngine on
+SSLSessionCache none
+SSLCertificateFile "@DIR@/cert.pem"
+SSLCertificateKeyFile "@DIR@/key.pem"
+Protocols h2 http/1.1
+CONF
+
+sub certificate {
+    my ($dir) = @_;
+    system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
+                  . "-keyout '$dir/key.pem' -out '$dir/cert.pem' 2>/dev/null") == 0
+        or die "openssl makes no certificate\n";
+    chmod 0644, "$dir/key.pem";
+}
+
 my %httpd = (
-    null => [$null . "Null handler\n"],
-    'null-quick' => [$null . "Null quick\n"],
+    null => [$null . "Null On\n"],
     static => ["<Directory \"\@DIR@/htdocs\">\nRequire all granted\n</Directory>\n"],
     proxy => [$proxy],
     cache_disk => [$cache_disk, qw(cache cache_disk)],
     cache_lock => [$cache_lock, qw(cache cache_disk)],
     recipe => [$recipe, qw(cache cache_disk)],
     devcache => [$devcache],
-    'devcache-quick' => [$devcache_quick],
+    tier => [$tier],
+    machine => [$machine, 'authz_host'],
+    sharing => [$sharing, 'authz_host'],
     'classify-on' => ["DevCacheClassify On\n$classify"],
     'classify-off' => ["DevCacheClassify Off\n$classify"],
 );
+
+# As many virtual hosts and Locations that nobody asks for.
+sub crowd {
+    my (%opt) = @_;
+    return join '', (map { "<Location \"/nobody/$_\">\nHeader set X-Nobody $_\n</Location>\n" }
+                         1 .. ($opt{locations} // 0)),
+        (map { "<VirtualHost *:\@PORT@>\nServerName h$_.example\n</VirtualHost>\n" }
+             1 .. ($opt{vhosts} // 0));
+}
 
 sub httpd {
     my ($name, %opt) = @_;
     my ($conf, @modules) = @{ $httpd{$name} };
     my $server = DevCache::Httpd->new(
-        modules => [qw(proxy proxy_http headers setenvif), @modules],
-        conf => ($opt{herd} ? $herd_mpm : $mpm) . $conf,
-        module => $name =~ /^(?:devcache|classify)/ ? "$build/mod_devcache.so" : undef,
+        modules => [qw(proxy proxy_http headers setenvif), @modules,
+                    $opt{tls} ? qw(ssl http2) : (), $opt{h2c} ? 'http2' : ()],
+        conf => ($opt{herd} ? $herd_mpm : $mpm) . ($opt{tls} ? $tls : $opt{h2c} ? "Protocols h2c\n" : '')
+            . $conf . crowd(%opt),
+        module => $name =~ /^(?:devcache|classify|tier|machine|sharing)/ ? "$build/mod_devcache.so" : undef,
         under => $opt{under},
-        vars => { ORIGIN => 'http://127.0.0.1:' . ($opt{origin} // 0),
+        vars => { REDIS => $opt{redis} // 'redis://127.0.0.1:1', ADDRESS => $opt{address} // '127.0.0.1:1', ORIGIN => 'http://127.0.0.1:' . ($opt{origin} // 0),
                   SIZE => $opt{size} // '4G', OBJECTS => $opt{objects} // 500_000 });
+    certificate($server->{dir}) if $opt{tls};
     if ($name =~ /^(?:static|classify)/) {
         for my $bytes (@{ $opt{bytes} }) {
             mkdir "$server->{dir}/htdocs/$bytes";
@@ -151,7 +194,7 @@ sub httpd {
 sub start_origin {
     my $origin = DevCache::Httpd->new(
         modules => [qw(proxy proxy_http headers setenvif)],
-        conf => $mpm . $null . "Null handler\nCustomLog \"\@DIR@/fetches\" \".\"\n");
+        conf => $mpm . $null . "Null On\nCustomLog \"\@DIR@/fetches\" \".\"\n");
     $origin->start;
     return $origin;
 }
@@ -203,7 +246,7 @@ http {
         keepalive_requests 1000000000;
     }
     server {
-        listen 127.0.0.1:@PORT@;
+        listen 127.0.0.1:@PORT@ @TLS@
         location / {
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -217,6 +260,64 @@ http {
     }
 }
 CONF
+
+# The work of machines that share what they store: nginx's own cache on the machine, behind it
+# srcache, which asks a Redis before the origin and puts there what the origin has answered.
+# Debian has no module that speaks to Redis, but its client in Lua.
+my $srcache_server = <<'CONF';
+    client_body_buffer_size 1m;
+    lua_package_path "@LUA@/?.lua;;";
+    server {
+        listen unix:@DIR@/behind;
+        location / {
+            set $key $host$request_uri:$http_x_device_type;
+            srcache_fetch GET /redis key=$key;
+            srcache_store PUT /redis key=$key&seconds=$srcache_expire;
+            srcache_store_max_size 512k;
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header Accept-Encoding "";
+        }
+        location = /redis {
+            internal;
+            content_by_lua_block {
+                local redis = require "nginx.redis"
+                local red = redis:new()
+                red:set_timeout(50)
+                if not red:connect("127.0.0.1", @REDIS@) then
+                    return ngx.exit(502)
+                end
+                local key = "nginx:" .. ngx.var.arg_key
+                if ngx.req.get_method() == "GET" then
+                    local found = red:get(key)
+                    red:set_keepalive(60000, 64)
+                    if not found or found == ngx.null then
+                        return ngx.exit(404)
+                    end
+                    ngx.print(found)
+                else
+                    ngx.req.read_body()
+                    red:setex(key, ngx.var.arg_seconds, ngx.req.get_body_data())
+                    red:set_keepalive(60000, 64)
+                end
+            }
+        }
+    }
+CONF
+
+# The files of Debian's packages: as installed, or as unpacked.
+my @srcache_modules = map { "lib/nginx/modules/$_.so" } qw(ndk_http_module ngx_http_lua_module ngx_http_srcache_filter_module);
+my @srcache_files = (@srcache_modules, map { "share/lua/5.1/$_.lua" } qw(nginx/redis resty/core resty/lrucache));
+
+sub in_usr {
+    my ($path) = @_;
+    return (grep { -e } map { "$_/$path" } '/usr', "$build/peers/usr")[0];
+}
+
+# What is not there; "": it can be compared with.
+sub srcache_lacks { return join ', ', grep { !in_usr($_) } 'sbin/nginx', @srcache_files }
 
 my $varnish_conf = <<'CONF';
 vcl 4.1;
@@ -239,26 +340,35 @@ CONF
 
 sub fill_in {
     my ($text, %var) = @_;
-    $text =~ s/\@([A-Z]+)\@/$var{$1}/g;
+    $text =~ s/\@([A-Z]+)\@/$var{$1} \/\/ die "no $1\n"/ge;
     return $text;
 }
 
 sub other {
     my ($name, %opt) = @_;
-    my $self = bless { name => $name, origin => $opt{origin}, herd => $opt{herd} },
+    my $self = bless { name => $name, map { $_ => $opt{$_} } qw(origin herd tls redis) },
         __PACKAGE__;
     ($self->{port}, $self->{lock}) = DevCache::Httpd::free_port();
     $self->{dir} = File::Temp::tempdir('devcache-bench-XXXXXXXX', TMPDIR => 1);
     chmod 0755, $self->{dir};
+    certificate($self->{dir}) if $self->{tls};
     return $self;
 }
 
 sub nginx_command {
     my $self = shift;
     my ($user, $group) = DevCache::Httpd::children_run_as();
+    my $text = $nginx_conf;
+    if ($self->{name} eq 'srcache') {
+        $text =~ s/proxy_pass http:\K\S+(?=;\n)/\/\/unix:$self->{dir}\/behind:/;
+        $text =~ s/^}\n\z/$srcache_server}\n/m;
+        $text = join('', map { 'load_module ' . in_usr($_) . ";\n" } @srcache_modules) . $text;
+    }
     DevCache::Httpd::write_file($self, 'nginx.conf', fill_in(
-        $nginx_conf, DIR => $self->{dir}, PORT => $self->{port},
+        $text, LUA => in_usr('share/lua/5.1'), REDIS => $self->{redis} // 0, DIR => $self->{dir}, PORT => $self->{port},
         ORIGIN => $self->{origin},
+        TLS => $self->{tls} ? "ssl http2;\nssl_certificate $self->{dir}/cert.pem;\n"
+                              . "ssl_certificate_key $self->{dir}/key.pem;" : ';',
         LOCK => $self->{herd} ? 'proxy_cache_lock on; proxy_cache_lock_timeout 60s;' : '',
         USER => $user ? "user $user $group;" : ''));
     return (program('nginx'), '-p', $self->{dir}, '-e', "$self->{dir}/error.log",
@@ -279,12 +389,14 @@ sub varnish_command {
 
 sub start {
     my $self = shift;
-    my @command = $self->{name} eq 'nginx' ? $self->nginx_command : $self->varnish_command;
+    my @command = $self->{name} =~ /^(?:nginx|srcache)$/ ? $self->nginx_command : $self->varnish_command;
     $self->{pid} = fork // die "fork: $!\n";
     if (!$self->{pid}) {
         open STDIN, '<', '/dev/null';
         open STDOUT, '>', "$self->{dir}/said";
         open STDERR, '>&', \*STDOUT;
+        $ENV{LD_LIBRARY_PATH} = join ':', glob "$build/peers/usr/lib/*-linux-*"; # of Lua
+        POSIX::setsid(); # as httpd: the kernel shares processors among sessions first
         exec @command or POSIX::_exit(127);
     }
     wait_until(sub {
@@ -316,11 +428,12 @@ sub remove {
 
 # A peer by its name, not yet started. Options: origin => port, bytes => [sizes of static
 # files], size and objects => mod_devcache's, under => [command that runs httpd], herd => 1: set up for
-# many who want the same.
+# many who want the same, vhosts and locations => how many more of these, tls => 1: https, with HTTP/2; h2c => 1: HTTP/2 without
+# TLS.
 sub peer {
     my ($name, %opt) = @_;
     return httpd($name, %opt) if $httpd{$name};
-    return other($name, %opt) if $name =~ /^(?:nginx|varnish)$/;
+    return other($name, %opt) if $name =~ /^(?:nginx|srcache|varnish)$/;
     die "no peer is called \"$name\"\n";
 }
 

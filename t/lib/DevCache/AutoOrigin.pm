@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::AutoOrigin;
 
 # An origin that answers by itself, from a forked process, for loads. The handler gets the

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Client;
 
 # A raw HTTP/1.1 client connection. Requests are sent at once and answers read when asked
 # for, so that a test can have several under way and pipeline them.
 #
-#   my $c = DevCache::Client->new($port);
+#   my $c = DevCache::Client->new($port);                 # or ($port, '127.0.0.2')
 #   my $x = $c->send_req('/a', 'User-Agent' => 'x');     # sent, not read
 #   my $y = $c->send_req('/b', ':method' => 'POST', ':body' => 'q');
 #   $x->response->{status};                              # a DevCache::Message
@@ -29,8 +30,8 @@ use constant {
 };
 
 sub new {
-    my ($class, $port) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port,
+    my ($class, $port, $address) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => $address // '127.0.0.1', PeerPort => $port,
                                        Proto => 'tcp', Timeout => 10)
         or die "connect to port $port: $@\n";
     return bless { wire => DevCache::Wire->new($socket), port => $port, waiting => [] },

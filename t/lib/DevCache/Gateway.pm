@@ -1,8 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Gateway;
 
 # An application behind FastCGI, SCGI, uwsgi or AJP: the ends of those protocols that
 # mod_proxy_fcgi, _scgi, _uwsgi and _ajp speak to, as far as a GET, HEAD or POST goes. It
-# answers by itself from a forked process, one connection after the other.
+# answers by itself from a forked process, one request after the other. A FastCGI connection is
+# kept where the client asks for that, as php-fpm does: to close it then is to race with the
+# next request, which mod_proxy_fcgi may have sent already and does not send again.
 #
 #   my $app = DevCache::Gateway->new('fcgi', listen => $path_or_undef, sub {
 #       my $env = shift;                    # CGI variables; of AJP the same names
@@ -16,6 +19,7 @@ package DevCache::Gateway;
 
 use strict;
 use warnings;
+use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX ();
@@ -71,18 +75,35 @@ sub DESTROY { local $?; $_[0]->stop }
 
 sub _serve {
     my ($listen, $speak, $log, $answer) = @_;
-    my ($request, $reply) = @$speak;
+    my $open = IO::Select->new($listen);
     while (1) {
-        my $socket = $listen->accept or next;
-        binmode $socket;
-        my $env = eval { $request->($socket) } or next;
-        syswrite $log, "$env->{REQUEST_METHOD} $env->{REQUEST_URI}\n";
-        my ($status, $headers, $body, %how) = $answer->($env);
-        $body = '' if $env->{REQUEST_METHOD} eq 'HEAD' || $status == 304;
-        if (defined $how{raw}) { print $socket $how{raw} }
-        else                   { $reply->($socket, $status, $headers, $body, %how) }
-        close $socket;
+        for my $socket ($open->can_read) {
+            if ($socket == $listen) {
+                my $new = $listen->accept or next;
+                binmode $new;
+                $open->add($new);
+            }
+            elsif (!eval { _serve_one($socket, $speak, $log, $answer) }) {
+                $open->remove($socket);
+                close $socket;
+            }
+        }
     }
+}
+
+# Whether the connection is kept.
+sub _serve_one {
+    my ($socket, $speak, $log, $answer) = @_;
+    my ($request, $reply) = @$speak;
+    my $env = $request->($socket);
+    my $keep = delete $env->{':keep'};
+    syswrite $log, "$env->{REQUEST_METHOD} $env->{REQUEST_URI}\n";
+    my ($status, $headers, $body, %how) = $answer->($env);
+    $body = '' if $env->{REQUEST_METHOD} eq 'HEAD' || $status == 304;
+    if (defined $how{raw}) { print $socket $how{raw} }
+    else                   { $reply->($socket, $status, $headers, $body, %how) }
+    $socket->flush;
+    return $keep && !defined $how{raw} && !defined $how{cut};
 }
 
 sub _read {
@@ -127,6 +148,7 @@ sub _fcgi_request {
         my ($type, $id, $length, $pad) = unpack 'xCnnCx', _read($socket, 8);
         my $data = _read($socket, $length);
         _read($socket, $pad);
+        $env{':keep'} = ord(substr $data, 2, 1) & 1 if $type == 1;
         $params .= $data if $type == 4;
         last if $type == 5 && !$length;     # the end of its body
     }

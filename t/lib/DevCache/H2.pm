@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::H2;
 
 # As much of an HTTP/2 client as it takes to be a bad reader: streams whose windows are closed,
@@ -68,6 +69,13 @@ sub ended { return $_[0]{stream}{ $_[1] }{ended} }   # by END_STREAM: whole
 sub was_reset { return $_[0]{stream}{ $_[1] }{reset} }
 sub is_200 { return $_[0]{stream}{ $_[1] }{ok} }
 
+# 200, 206, or 599 for any other, which is not decoded; undef before there is one.
+sub status_of {
+    my ($self, $id) = @_;
+    my $stream = $self->{stream}{$id};
+    return $stream->{ok} ? 200 : $stream->{part} ? 206 : $stream->{headed} ? 599 : undef;
+}
+
 sub wait_bytes {
     my ($self, $id, $n) = @_;
     return $self->_until($id, sub { length $_[0]{body} >= $n });
@@ -109,7 +117,8 @@ sub _frame {
         substr $payload, length($payload) - unpack('C', substr $payload, 0, 1, ''), 256, ''
             if $flags & 8;
         if ($type == DATA) { $stream->{body} .= $payload }
-        else               { $stream->{ok} ||= $payload =~ /\A(?:[\x20-\x3f])*\x88/ ? 1 : 0 }
+        else               { $stream->{headed} = 1; $stream->{ok} ||= $payload =~ /\A[\x20-\x3f]*\x88/ ? 1 : 0;
+                             $stream->{part} ||= $payload =~ /\A[\x20-\x3f]*\x8a/ ? 1 : 0 }
         $stream->{ended} = 1 if $flags & 1;
     }
     return 1;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Httpd;
 
 # A real httpd in a folder of its own: configuration, ports, start, stop, its processes

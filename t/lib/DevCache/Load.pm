@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Load;
 
 # Many clients at once, from forked processes. Each has a few connections, each of which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Message;
 
 # One HTTP/1.x message, parsed as its bytes come: parse() takes what it can use from the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Origin;
 
 # The origin that a test plays itself: accept() returns the next request that the server
@@ -111,13 +112,14 @@ sub close_all {
     CORE::close(delete $self->{listen}) if $self->{listen};
 }
 
-# The file with the seconds that a test's clock is ahead: an origin whose Date were not so
+# The file with the seconds that a test's clock is ahead, or at which it stands still: an origin whose Date were not so
 # too would seem to send old answers. Set by DevCache::Test.
 our $clock_file;
 
 sub now {
     open my $file, '<', $clock_file // return time or return time;
-    return time + (readline($file) // 0);
+    my $said = readline($file) // 0;
+    return $said =~ /^=(\d+)/ ? $1 : time + $said;
 }
 
 # "Name: value" lines from a hash or a list of pairs, with a Date unless one is given.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Told;
 
 # An automatic origin that answers as each request tells it to: question and answer stand in
@@ -5,8 +6,11 @@ package DevCache::Told;
 # one failed check instead of a stuck test.
 #
 #   my $site = DevCache::Told->new($t);            # $site->{auto}: the AutoOrigin
+#   my $site = DevCache::Told->new($t, 2);         # of the second origin
 #   my $res = $site->ask('/p', [404, 'Cache-Control' => 'max-age=9'], 'User-Agent' => PC);
 #   $res->{fetches};                               # what came to the origin meanwhile
+#   $site->fetched('a phone', '/p', undef, 'User-Agent' => PHONE);   # one check: it was
+#   $site->cached('again', '/p', undef, 'User-Agent' => PHONE);      # one check: it was not
 #
 # The answer, [status, name => value, ...], goes in the field X-Answer; names may repeat.
 # Without one it is a 200 that is fresh for a minute. Names that begin with a colon: :body
@@ -16,16 +20,17 @@ package DevCache::Told;
 use strict;
 use warnings;
 use DevCache::AutoOrigin;
+use Test::More ();
 
 my @fresh = (200, 'Cache-Control' => 'max-age=60');
 
 sub new {
-    my ($class, $t) = @_;
+    my ($class, $t, $n) = @_;
     my $serial = 0;
     my $auto = $t->origin_auto(sub {
         my $told = $_[0]->header('X-Answer');
         return _answer(++$serial, defined $told ? unpack '(N/a*)*', pack 'H*', $told : @fresh);
-    });
+    }, $n);
     return bless { t => $t, auto => $auto }, $class;
 }
 
@@ -48,12 +53,25 @@ sub send_req {
     return $self->{t}->send_req($path, @headers);
 }
 
-# Sent and read.
+# Sent and read. Its fetches are those with its id: what an earlier request has begun in the
+# background may come to the origin at any time.
 sub ask {
     my ($self, $path, $answer, @headers) = @_;
-    my $before = $self->{auto}->fetches;
-    my $res = $self->send_req($path, $answer, @headers)->response;
-    $res->{fetches} = $self->{auto}->fetches - $before;
+    my $id = 'ask-' . ++$self->{asked};
+    my $res = $self->send_req($path, $answer, @headers, 'X-Request-Id' => $id)->response;
+    $res->{fetches} = grep { ($_->[2]{'x-request-id'} // '') eq $id } $self->{auto}->requests;
+    return $res;
+}
+
+# As ask(), and one check: the origin was asked once, or was not asked.
+sub fetched { my ($self, $name, @ask) = @_; return $self->_asked(1, "$name: fetched", @ask) }
+sub cached  { my ($self, $name, @ask) = @_; return $self->_asked(0, "$name: from the cache", @ask) }
+
+sub _asked {
+    my ($self, $fetches, $name, @ask) = @_;
+    my $res = $self->ask(@ask);
+    local $Test::Builder::Level = $Test::Builder::Level + 2;
+    Test::More::is($res->{fetches}, $fetches, $name);
     return $res;
 }
 

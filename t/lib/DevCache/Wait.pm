@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 package DevCache::Wait;
 
 # Waiting with a deadline. Nothing in the tests sleeps to "let it happen": they wait for a

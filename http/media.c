@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "http/media.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* What applications make for one visitor. */
+static const char *const made[] = {
+    "text/html", "application/xhtml+xml", "application/json",
+    "text/json", "application/ld+json",   "application/problem+json",
+};
+
+/* Endings of files that are the same for all. Documents (.pdf, .csv) are not among them, nor
+ * is what is often data (.json, .map, .xml, .txt). */
+static const char *const files[] = {
+    "avif", "bmp", "css", "eot",  "flac", "gif",  "ico",  "jpeg", "jpg",
+    "js",   "mjs", "mp3", "mp4",  "ogg",  "otf",  "png",  "svg",  "svgz",
+    "swf",  "tif", "ttf", "wasm", "wav",  "webm", "webp", "woff", "woff2",
+};
+
+#define N(array) (sizeof(array) / sizeof(*(array)))
+
+static int is_file(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    const char *ending = strrchr(name ? name : path, '.');
+    size_t i;
+
+    for (i = 0; ending && i < N(files); i++) {
+        if (strcasecmp(ending + 1, files[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int devcache_media_belies(const char *path, const char *type)
+{
+    size_t i;
+
+    for (i = 0; type && i < N(made); i++) {
+        size_t len = strlen(made[i]);
+
+        if (strncasecmp(type, made[i], len) == 0 &&
+            (!type[len] || strchr("; \t,", type[len]))) {
+            return is_file(path);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file http/media.h
+ * What an answer's media type says against the name that it was asked for by.
+ */
+#ifndef DEVCACHE_HTTP_MEDIA_H
+#define DEVCACHE_HTTP_MEDIA_H
+
+/**
+ * Is this a page or data (HTML, JSON) although the path ends in the name of a stylesheet, a
+ * script, a picture, a font or the like? Applications answer for /account with what comes
+ * behind it left out: somebody's page, under a name that caches take for everybody's ("web
+ * cache deception").
+ * @param path  decoded
+ * @param type  Content-Type; NULL: none
+ */
+int devcache_media_belies(const char *path, const char *type);
+
+#endif

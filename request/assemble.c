@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Assembling.
+ *
+ * The bucket knows the length of the whole body and the place of its own first byte in it.
+ * httpd's filter for ranges cuts it and copies it without reading; whoever reads it gets the
+ * next bytes, at most PIECE of them, in memory. A piece that is not in the store is fetched
+ * in the thread that reads. One that cannot be had any more, as the origin fails or has
+ * another version now, is an error of reading, by which httpd closes the connection: the
+ * client sees that it has not got all.
+ *
+ * Bytes are copied, as a file for each piece of a film would stay open to its end.
+ */
+#include "request/assemble.h"
+
+#include <apr_portable.h>
+#include <errno.h>
+#include <http_log.h>
+#include <unistd.h>
+#include "mod_devcache.h"
+#include "request/decide.h"
+#include "request/piece.h"
+
+#define PIECE 65536 /* bytes read at once */
+#define TRIES 4     /* to find what others fetch, or evict */
+
+typedef struct body_t {
+    apr_bucket_refcount refcount; /* first: of the buckets that are parts of it */
+    request_rec *r;
+    devcache_exchange_t *x;
+    const devcache_hit_t *of;
+    devcache_response_t stored;
+    /* The piece that was read last: */
+    apr_pool_t *pool; /* its own; NULL: there is none */
+    devcache_span_t span;
+    const char *data; /* in memory, or */
+    apr_os_file_t fd; /* in a file, */
+    apr_off_t base;   /* from here on */
+} body_t;
+
+static devcache_assemble_fetch_fn *fetch_piece;
+
+void devcache_assemble_register(devcache_assemble_fetch_fn *fetch)
+{
+    fetch_piece = fetch;
+}
+
+/* ---- one piece --------------------------------------------------------------------- */
+
+static void close_piece(body_t *body)
+{
+    if (body->pool) {
+        apr_pool_destroy(body->pool);
+        body->pool = NULL;
+    }
+}
+
+static apr_status_t look_up(body_t *body, devcache_span_t span)
+{
+    devcache_store_t *store = body->x->server->store;
+    devcache_hit_t *hit;
+    apr_file_t *file;
+    apr_status_t rv;
+
+    apr_pool_create(&body->pool, body->r->pool);
+    body->span = span;
+    rv = devcache_piece_find(body->x, body->of, body->stored.pieces, span,
+                             devcache_store_lookup, &hit, body->pool);
+    if (rv == APR_SUCCESS && !(body->data = hit->body.data)) {
+        rv = devcache_store_open_body(store, hit, &file, &body->base, body->pool);
+        if (rv == APR_SUCCESS) {
+            rv = apr_os_file_get(&body->fd, file);
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        close_piece(body);
+    }
+    return rv;
+}
+
+/* Have the piece with the byte at @a pos at hand. */
+static apr_status_t open_piece(body_t *body, apr_int64_t pos)
+{
+    apr_status_t rv = APR_NOTFOUND;
+    devcache_span_t span;
+    int tries;
+
+    if (body->pool && pos >= body->span.first && pos <= body->span.last) {
+        return APR_SUCCESS;
+    }
+    close_piece(body);
+    if (!devcache_piece_at(body->stored.pieces, pos, &span)) {
+        return APR_NOTFOUND;
+    }
+    for (tries = 0; tries < TRIES; tries++) {
+        if (look_up(body, span) == APR_SUCCESS) {
+            return APR_SUCCESS;
+        }
+        if (body->x->origin.running) {
+            break; /* this thread holds a connection to the origin, and may get no other */
+        }
+        rv = fetch_piece(body->r, body->x, body->of, &body->stored, span);
+        if (rv != APR_SUCCESS) {
+            break;
+        }
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, body->r,
+                  DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
+                                "-%" APR_INT64_T_FMT " cannot be had any more",
+                  devcache_vary_key_url(body->x->asked.key, body->r->pool), span.first,
+                  span.last);
+    return APR_NOTFOUND;
+}
+
+static apr_status_t read_file(const body_t *body, apr_off_t at, char *data,
+                              apr_size_t len)
+{
+    while (len > 0) {
+        ssize_t n = pread(body->fd, data, len, at);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? errno : APR_EOF;
+        }
+        data += n;
+        at += n;
+        len -= (apr_size_t)n;
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- the bucket -------------------------------------------------------------------- */
+
+static void body_destroy(void *data)
+{
+    body_t *body = data;
+
+    if (apr_bucket_shared_destroy(body)) {
+        close_piece(body);
+    }
+}
+
+static apr_status_t body_read(apr_bucket *b, const char **str, apr_size_t *len,
+                              apr_read_type_e block)
+{
+    body_t *body = b->data;
+    apr_int64_t pos = b->start;
+    apr_status_t rv = open_piece(body, pos);
+    apr_size_t n;
+    char *data;
+
+    if (rv != APR_SUCCESS) {
+        return APR_EGENERAL;
+    }
+    n = (apr_size_t)(body->span.last - pos + 1);
+    n = n < b->length ? n : b->length;
+    n = n < PIECE ? n : PIECE;
+    data = apr_bucket_alloc(n, b->list);
+    if (body->data) {
+        memcpy(data, body->data + (pos - body->span.first), n);
+    } else {
+        rv = read_file(body, body->base + (pos - body->span.first), data, n);
+    }
+    if (rv != APR_SUCCESS) {
+        apr_bucket_free(data);
+        return rv;
+    }
+    if (n < b->length) {
+        apr_bucket_split(b, n);
+    }
+    apr_bucket_heap_make(b, data, n, apr_bucket_free);
+    body_destroy(body); /* this bucket is no part of it any more */
+    *str = data;
+    *len = n;
+    return APR_SUCCESS;
+}
+
+/* Whoever puts it aside has to have all of its bytes: the request may be gone by then. */
+static apr_status_t body_setaside(apr_bucket *b, apr_pool_t *p);
+
+static const apr_bucket_type_t body_type = {"DEVCACHE_PIECES",
+                                            5,
+                                            APR_BUCKET_DATA,
+                                            body_destroy,
+                                            body_read,
+                                            body_setaside,
+                                            apr_bucket_shared_split,
+                                            apr_bucket_shared_copy};
+
+static apr_status_t body_setaside(apr_bucket *b, apr_pool_t *p)
+{
+    apr_bucket *end = APR_BUCKET_NEXT(b), *at = b;
+
+    do {
+        const char *data;
+        apr_size_t len;
+        apr_status_t rv = apr_bucket_read(at, &data, &len, APR_BLOCK_READ);
+
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        at = APR_BUCKET_NEXT(at);
+    } while (at != end);
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_assemble(request_rec *r, devcache_exchange_t *x,
+                               apr_bucket_brigade *bb)
+{
+    body_t *body = apr_pcalloc(r->pool, sizeof *body);
+    apr_bucket *b;
+    apr_int64_t first;
+
+    body->r = r;
+    body->x = x;
+    body->of = x->found.hit;
+    body->stored = x->found.stored;
+    first = devcache_piece_first_wanted(r, x, &body->stored);
+    if (first >= 0 && open_piece(body, first) != APR_SUCCESS) {
+        return APR_NOTFOUND;
+    }
+    b = apr_bucket_alloc(sizeof *b, bb->bucket_alloc);
+    APR_BUCKET_INIT(b);
+    b->free = apr_bucket_free;
+    b->list = bb->bucket_alloc;
+    b = apr_bucket_shared_make(b, body, 0, (apr_size_t)body->stored.pieces->length);
+    b->type = &body_type;
+    APR_BRIGADE_INSERT_TAIL(bb, b);
+    return APR_SUCCESS;
+}
