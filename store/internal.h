@@ -72,7 +72,7 @@ typedef struct devcache_root_t {
 
 /** What the log was told lately, by any process. All of it atomic. */
 typedef struct devcache_said_t {
-    apr_uint64_t what[DEVCACHE_SAID]; /* hashes of sentences, by their low bits */
+    apr_uint64_t what[DEVCACHE_SAID]; /* hashes of sentences, in no order */
     apr_time_t at[DEVCACHE_SAID];     /* monotonic */
     apr_uint32_t stands;              /* 1: nobody has said yet that it is over */
 } devcache_said_t;

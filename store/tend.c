@@ -51,15 +51,31 @@
 
 /* ---- telling ------------------------------------------------------------------ */
 
+/* The sentence takes the place of the one that was said longest ago. Whoever meets the same
+ * trouble at the same time fails to, and finds it there. */
 static int is_news(devcache_said_t *said, const char *sentence)
 {
     apr_uint64_t what = XXH3_64bits(sentence, strlen(sentence)) | (apr_uint64_t)1 << 63;
-    unsigned i = (unsigned)(what % DEVCACHE_SAID);
+    apr_uint64_t before;
     apr_time_t now = devcache_monotonic();
-    apr_time_t at = __atomic_exchange_n(&said->at[i], now, __ATOMIC_RELAXED);
+    unsigned i, oldest;
 
-    return __atomic_exchange_n(&said->what[i], what, __ATOMIC_RELAXED) != what ||
-           now - at > SAID_FOR;
+    do {
+        for (i = oldest = 0; i < DEVCACHE_SAID; i++) {
+            if (__atomic_load_n(&said->what[i], __ATOMIC_ACQUIRE) == what) {
+                return now - __atomic_exchange_n(&said->at[i], now, __ATOMIC_RELAXED) >
+                       SAID_FOR;
+            }
+            if (__atomic_load_n(&said->at[i], __ATOMIC_RELAXED) <
+                __atomic_load_n(&said->at[oldest], __ATOMIC_RELAXED)) {
+                oldest = i;
+            }
+        }
+        before = __atomic_load_n(&said->what[oldest], __ATOMIC_RELAXED);
+        __atomic_store_n(&said->at[oldest], now, __ATOMIC_RELAXED);
+    } while (!__atomic_compare_exchange_n(&said->what[oldest], &before, what, 0,
+                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    return 1;
 }
 
 static void note_trouble(devcache_store_t *st, const char *sentence)

@@ -240,6 +240,33 @@ static void test_owner(void)
     fixture_close(&f);
 }
 
+/* Where one trouble shows in two sentences in turn, neither is said again. The path is part of
+ * them, and another one each time. */
+static void test_two_sentences(void)
+{
+    char other[300];
+    int i, n, said = 0;
+
+    for (n = 0; n < 32; n++) {
+        fixture_t f = begin();
+
+        snprintf(other, sizeof(other), "%s-moved", fixture_root);
+        fixture_close(&f);
+        chmod(fixture_root, 0777);
+        memset(fixture_logged, 0, sizeof(fixture_logged));
+        f = fixture_open(SIZE, SEGMENT, 4096);
+        for (i = 0; i < 3; i++) {
+            rename(fixture_root, other);
+            tend(&f);
+            rename(other, fixture_root);
+            tend(&f);
+        }
+        said += fixture_logged[13];
+        fixture_close(&f);
+    }
+    is_int(said, 64, "two sentences, three times each, with 32 roots: each is said once");
+}
+
 /* ---- processes ---------------------------------------------------------------------- */
 
 /* Everybody has to let go before an index can be made anew: an idle child does as well. */
@@ -369,6 +396,7 @@ int main(void)
     test_other_mappings();
     test_replaced();
     test_owner();
+    test_two_sentences();
     test_children();
     test_namespaces();
     test_volumes();
