@@ -59,6 +59,7 @@
 #include "request/resume.h"
 #include "request/said.h"
 #include "request/save.h"
+#include "request/sections.h"
 #include "request/serve.h"
 #include "request/sticky.h"
 #include "http/ordinary.h"
@@ -130,6 +131,7 @@ static void register_hooks(apr_pool_t *p)
 {
     static const char *const caches[] = {"mod_cache.c", "mod_proxy.c", NULL};
     static const char *const headers[] = {"mod_headers.c", NULL};
+    static const char *const dir[] = {"mod_dir.c", NULL};
     static const char *const logs[] = {"mod_log_config.c", NULL};
     const int first = APR_HOOK_REALLY_FIRST, last = APR_HOOK_REALLY_LAST;
     const int middle = APR_HOOK_MIDDLE, auth = AP_AUTH_INTERNAL_PER_CONF;
@@ -148,6 +150,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(devcache_part_begins,            NULL,    NULL,   first);
     ap_hook_check_access_ex(devcache_refresh_access,        NULL,    NULL,   first, auth);
     ap_hook_check_authn(devcache_ahead_authn,               NULL,    NULL,   first, auth);
+    ap_hook_fixups(devcache_sections_note,                  NULL,    NULL,   first);
+    ap_hook_fixups(devcache_sections_keep,                  dir,     NULL,   last);
     ap_hook_fixups(devcache_part_fixup,                     NULL,    NULL,   last);
     ap_hook_handler(devcache_part_handler,                  NULL,    caches, first - 1);
     ap_hook_handler(devcache_purge_handler,                 NULL,    caches, first - 1);
