@@ -151,7 +151,7 @@ static const char *read_url(devcache_slice_t text, apr_pool_t *p)
     return url;
 }
 
-/* <!--#include virtual="..." -->. Behind it; NULL: it is none. */
+/* <!--#include virtual="..." -->, or <!--# include. Behind it; NULL: it is none. */
 static const char *read_ssi(const char *at, const char *end, devcache_fragment_t *out,
                             apr_pool_t *p)
 {
@@ -264,8 +264,8 @@ static const char *read_element(devcache_fragments_t *page, const char *at,
                            : end;
     const char *in;
 
-    if ((page->dialects & DEVCACHE_SSI) && (in = past(at, near, "<!--#include")) &&
-        is_blank(in, near)) {
+    if ((page->dialects & DEVCACHE_SSI) && (in = past(at, near, "<!--#")) &&
+        (in = past(skip_blanks(in, near), near, "include")) && is_blank(in, near)) {
         return read_ssi(in, near, out, p);
     }
     if (!(page->dialects & DEVCACHE_ESI)) {

@@ -45,6 +45,8 @@ becomes('include', '1<esi:include src="/a"/>2<esi:include src="/b?x=1&amp;y=2" /
 becomes('as it may be written', qq{<esi:include\n src='/a'\n></esi:include><esi:include src="/a">z}, 'AAz');
 becomes('what an application leaves unescaped', '<esi:include src="/b?x=1&y=2" onerror="continue" />', 'B');
 becomes('alt', '<esi:include src="/none" alt="/a"/>', 'A');
+becomes('alt, whatever comes first', '<esi:include onerror="continue" alt="/a" src="/none"/>', 'A');
+becomes('with scheme and host', '<esi:include src="http://127.0.0.1:' . $t->port . '/b?x=1&amp;y=2"/>', 'B');
 becomes('no part, and the page can do without', 'x<esi:include src="/none" alt="/nor" onerror="continue"/>y', 'xy');
 becomes('no part, and it cannot', 'x<esi:include src="/none"/>y', 502);
 becomes('remove', 'x<esi:remove> <a href="/"> <esi:include src="/a"/></esi:remove>y<esi:remove></esi:remove>z', 'xyz');

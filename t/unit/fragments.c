@@ -31,6 +31,7 @@ static void elements(apr_pool_t *p)
     } t[] = {
         {DEVCACHE_SSI, "a<!--#include virtual=\"/x?y&z\" -->b", "a{/x?y&z}b"},
         {DEVCACHE_SSI, "<!--#include virtual='/x'-->", "{/x}"},
+        {DEVCACHE_SSI, "<!--# \tinclude virtual=\"/x\" wait=\"yes\" -->", "{/x}"},
         {DEVCACHE_SSI, "<!--#include\n onerror=\"/o\" virtual = \"/x\"\t-->", "{/x|/o}"},
         {DEVCACHE_SSI, "<!--#include virtual=\"/&amp;&quot;&lt;&gt;&apos;&amp\" -->",
          "{/&\"<>'&amp}"},
