@@ -146,11 +146,11 @@ check: all units $(BUILD)/bench-load $(BUILD)/testing/mod_devcache.so  ## T= JOB
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) DEVCACHE_BUILD=$(BUILD) \
 	    DEVCACHE_PRELOAD='$(PRELOAD)' prove -It/lib -j$(JOBS) $(PROVEFLAGS) $(T)
 
-test-apps:                              ## WordPress, MediaWiki, Next.js, Express: t/apps/*.t
+test-apps:                              ## WordPress, MediaWiki, Next.js, Express, Symfony: t/apps/*.t
 	tools/packages.sh apps
 	$(MAKE) check-apps
 APPS ?= $(sort $(wildcard t/apps/*.t))
-check-apps: all
+check-apps: all $(BUILD)/testing/mod_devcache.so
 	t/apps/build express && t/apps/build nextjs
 	HTTPD=$(HTTPD) LIBEXECDIR=$(LIBEXECDIR) DEVCACHE_BUILD=$(BUILD) \
 	    prove -It/lib $(PROVEFLAGS) $(APPS)

@@ -31,7 +31,8 @@ lintian="$deb lintian"
 clean="debootstrap util-linux iproute2"
 image="$clean buildah runc curl"
 apps="$demo php-cli php-mysql php-sqlite3 php-mbstring php-xml php-intl php-curl libapparmor1
-      libacl1 libsystemd0 mariadb-server-core mariadb-client-core media-types"
+      libacl1 libsystemd0 mariadb-server-core mariadb-client-core media-types
+      php-symfony-framework-bundle php-symfony-twig-bundle php-symfony-yaml"
 command -v node >/dev/null || apps="$apps nodejs"
 command -v npm >/dev/null || apps="$apps npm"
 page="$demo chromium fonts-dejavu-core"
