@@ -299,11 +299,11 @@ static void invalidate_key(request_rec *r, devcache_exchange_t *x, devcache_slic
                   r->method, r->status, devcache_vary_key_url(key, r->pool), removed);
 }
 
-/* A URL that the answer names, if it is one of this site. */
-static void invalidate_named(request_rec *r, devcache_exchange_t *x, const char *field)
+/* A URL that a field names, if it is one of this site. */
+static void invalidate_named(request_rec *r, devcache_exchange_t *x, const char *field,
+                             const apr_table_t *fields)
 {
-    devcache_slice_t key = devcache_asked_key_named(r, x, field,
-                                                    devcache_request_fields_out(r));
+    devcache_slice_t key = devcache_asked_key_named(r, x, field, fields);
     devcache_slice_t simple;
     devcache_learnt_t learnt;
 
@@ -348,6 +348,7 @@ static void invalidate_groups(request_rec *r, devcache_exchange_t *x)
 static void invalidate(request_rec *r, devcache_exchange_t *x)
 {
     devcache_answer_t answer = {r->method, r->status, DEVCACHE_REASON_METHOD};
+    const apr_table_t *fields;
 
     if (!x->dir || !x->asked.key.data ||
         devcache_effect_of(&answer) != DEVCACHE_EFFECT_INVALIDATE) {
@@ -357,8 +358,12 @@ static void invalidate(request_rec *r, devcache_exchange_t *x)
     if (!devcache_slice_eq(x->asked.key, x->asked.whole_key)) {
         invalidate_key(r, x, x->asked.key);
     }
-    invalidate_named(r, x, "Location");
-    invalidate_named(r, x, "Content-Location");
+    fields = devcache_request_fields_out(r);
+    invalidate_named(r, x, "Location", fields);
+    invalidate_named(r, x, "Content-Location", fields);
+    if (!strcmp(r->method, "COPY") || !strcmp(r->method, "MOVE")) {
+        invalidate_named(r, x, "Destination", r->headers_in); /* RFC 4918, section 10.3 */
+    }
     invalidate_groups(r, x);
 }
 

@@ -27,7 +27,8 @@ sub store {
 
 sub unsafe {
     my ($method, $path, $status, %headers) = @_;
-    my $x = $t->send_req($path, ':method' => $method, ':body' => 'x');
+    my $asks = delete $headers{':asks'} // [];
+    my $x = $t->send_req($path, ':method' => $method, ':body' => 'x', @$asks);
     my $fetch = $t->origin->accept;
     is $fetch->{method}, $method, "$method reaches the origin";
     $fetch->reply($status, \%headers, $status == 204 ? '' : 'done');
@@ -102,6 +103,19 @@ $t->is_stored('/named', 'an error that names it');
 store('/both');
 unsafe('PUT', '/form', 200, Location => '/named', 'Content-Location' => '/both');
 $t->is_gone($_, 'both fields') for '/named', '/both';
+
+# WebDAV: what is written to is another URL than the one that is asked.
+for my $method ('COPY', 'MOVE') {
+    store('/named');
+    unsafe($method, '/v?source', 403, ':asks' => [Destination => "$here/named"]);
+    $t->is_stored('/named', "$method that is refused");
+    unsafe('POST', '/v?source', 200, ':asks' => [Destination => "$here/named"]);
+    $t->is_stored('/named', "a POST with $method\'s field");
+    unsafe($method, '/v?source', 204, ':asks' => [Destination => 'http://example.com/named']);
+    $t->is_stored('/named', "$method to another site");
+    unsafe($method, '/v?source', 204, ':asks' => [Destination => "$here/named"]);
+    $t->is_gone('/named', "$method: its Destination");
+}
 
 # A fill that began before the POST must not be published after it.
 sub overtaken {
