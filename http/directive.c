@@ -475,7 +475,8 @@ typedef enum targeted_e { TARGETED_NOT, TARGETED_LIST, TARGETED_TIME } targeted_
 static targeted_e targeted_by(const char *name)
 {
     return ends_with(name, "-Cache-Control") || is_field(name, "Surrogate-Control") ||
-                   is_field(name, "Edge-Control")
+                   is_field(name, "Edge-Control") || is_field(name, "CF-Edge-Cache") ||
+                   is_field(name, "Dispatcher")
                ? TARGETED_LIST
            : is_field(name, "X-Accel-Expires") || is_field(name, "X-Reverse-Proxy-TTL")
                ? TARGETED_TIME

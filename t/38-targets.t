@@ -157,6 +157,8 @@ my %no = (
     'Surrogate-Control'            => ['no-store', 'max-age=0', 'no-store, content="ESI/1.0"',
                                        'private', 'no-store;Other'],
     'Edge-Control'                 => ['no-store', 'bypass-cache', 'cache-maxage=0'],
+    'CF-Edge-Cache'                => ['no-cache'],
+    'Dispatcher'                   => ['no-cache'],
     'X-Accel-Expires'              => ['0', '@0', '@1000', '-1'],
     'X-Reverse-Proxy-TTL'          => ['0'],
     'CDN-Cache-Control'            => ['private', 'no-store'],
@@ -166,6 +168,7 @@ my %no = (
 my %no_no = (
     'Surrogate-Control'         => ['max-age=60', 'content="ESI/1.0"', 'private="X-A"', '', '&'],
     'Edge-Control'              => ['!no-store', 'cache-maxage=1h'],
+    'CF-Edge-Cache'             => ['cache,platform=wordpress'],
     'X-Accel-Expires'           => ['60', '@99999999999', 'off', ''],
     'X-LiteSpeed-Cache-Control' => ['public,max-age=60'],
     'X-Control'                 => ['no-store'],
