@@ -171,7 +171,8 @@ devcache_reason_e devcache_judge_storable(request_rec *r, devcache_exchange_t *x
         (x->origin.type && *ap_scan_http_field_content(x->origin.type))) {
         return DEVCACHE_REASON_CONFLICT; /* not among the fields yet; httpd refuses it */
     }
-    x->save.expect = announced_length(fields);
+    /* A 204 ends with its head, whatever that says. */
+    x->save.expect = r->status == HTTP_NO_CONTENT ? -1 : announced_length(fields);
     x->save.judged = fields;
     reason = devcache_policy_storable(&x->policy, &x->asked.req, r->status, fields,
                                       devcache_request_has_query(x), x->save.expect,

@@ -51,9 +51,13 @@ int devcache_origin_may_repeat(const devcache_exchange_t *x)
 }
 
 /* mod_proxy_http takes what begins with no status line for the body of an HTTP/0.9
- * answer, and the head of any other one into a table of its own. */
+ * answer, and the head of any other one into a table of its own. Of a status it reads three
+ * digits, however many there are. */
 static int is_headless(const request_rec *r, const devcache_exchange_t *x)
 {
+    if (r->status_line && strspn(r->status_line, "0123456789") > 3) {
+        return 1;
+    }
     return r->headers_out == x->origin.blank && r->filename &&
            !strncmp(r->filename, "proxy:http", 10);
 }

@@ -72,6 +72,7 @@ my %doubtful = (
     'a version of the future' => text('200 OK', [$fresh, $eight]) =~ s/1\.1/9.9/r,
     'status 20'              => text('20 OK', [$fresh, $eight]),
     'status -1'              => text('-1 OK', [$fresh, $eight]),
+    'status 2000'            => text('2000 OK', [$fresh, $eight]),
     'status 099'             => text('099 OK', [$fresh, $eight]),
     'status 700'             => text('700 OK', [$fresh, $eight]),
     'status in letters'      => text('abc OK', [$fresh, $eight]),
@@ -208,6 +209,7 @@ stored('the same length twice', '/odd/length', text('200 OK', [$fresh, $eight, $
 stored('a length and chunks: the chunks count', '/odd/both',
     text('200 OK', [$fresh, $eight, $chunked],
     "1\r\nx\r\n0\r\n\r\n"), 'x');
+stored('204 that announces a body', '/odd/204', text('204 No Content', [$fresh, $eight]), '');
 stored('no reason phrase', '/odd/reason', text('200', [$fresh, $eight]), 'doubtful');
 is stored('a reason of 8-bit bytes', '/odd/reason8', text("200 Fran\xe7ais", [$fresh, $eight]),
     'doubtful')->{status}, 200,
