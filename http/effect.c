@@ -60,7 +60,7 @@ static int is_beside_the_page(devcache_reason_e reason)
     return reason == DEVCACHE_REASON_SET_COOKIE ||
            reason == DEVCACHE_REASON_CLEAR_SITE_DATA ||
            reason == DEVCACHE_REASON_QUERY_RULE ||
-           reason == DEVCACHE_REASON_ODD_REQUEST ||
+           reason == DEVCACHE_REASON_ODD_REQUEST || reason == DEVCACHE_REASON_PROVOKED ||
            reason == DEVCACHE_REASON_REDIRECTED || reason == DEVCACHE_REASON_INCOMPLETE ||
            reason == DEVCACHE_REASON_ABANDONED || reason == DEVCACHE_REASON_REMOVED ||
            reason == DEVCACHE_REASON_STORE_ERROR;

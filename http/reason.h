@@ -157,7 +157,10 @@ typedef enum devcache_reason_kind_e {
       "normal; a GET stores the page; or DevCacheHead get") \
     R(NO_SLICE, STORE, "no-slice", \
       "its slices have no strong ETag or Last-Modified to put them together by", \
-      "let the origin send a strong ETag, or take DevCacheSlice away there")
+      "let the origin send a strong ETag, or take DevCacheSlice away there") \
+    R(PROVOKED, STORE, "provoked", \
+      "an error that the request's own header may have provoked", \
+      "normal; the same error to an ordinary request is stored")
 /* clang-format on */
 
 typedef enum devcache_reason_e {

@@ -70,8 +70,9 @@ static status_group_e status_group(int status)
     case 206: /* a part */
     case 304: /* these depend on the request's preconditions */
     case 412:
-    case 408: /* these blame the request's own message: cache poisoned denial of service
-               */
+    case 406: /* these blame the request's own header or message: cache poisoned denial
+               * of service */
+    case 408:
     case 411:
     case 413:
     case 415:
@@ -239,10 +240,12 @@ static int is_part(const reading_t *r)
     return r->status == 206;
 }
 
-/* An ordinary request's header section: of a size that no origin minds, and without
- * anything but visible ASCII. */
-static int is_plain(const apr_table_t *headers)
+/* An ordinary request's header section: of a size that no origin minds, without anything
+ * but visible ASCII, and without what filters of attacks look for: markup, quotes, commands,
+ * paths that lead upwards. Where a URL may well be unknown (404) "%" is none of these. */
+static int is_plain(const apr_table_t *headers, int is_missing)
 {
+    const char *odd = is_missing ? "<>'`{}|\\^$" : "<>'`{}|\\^$%";
     const apr_array_header_t *lines = apr_table_elts(headers);
     const apr_table_entry_t *e = (const apr_table_entry_t *)lines->elts;
     apr_size_t bytes = 0;
@@ -251,25 +254,42 @@ static int is_plain(const apr_table_t *headers)
     for (i = 0; i < lines->nelts; i++) {
         const char *at;
         for (at = e[i].val; *at; at++) {
-            if (*at < 0x20 || *at == 0x7f) {
+            if (*at < 0x20 || *at == 0x7f || strchr(odd, *at)) {
                 return 0;
             }
+        }
+        if (strstr(e[i].val, "..") || !strcasecmp(e[i].key, "Range")) {
+            return 0;
         }
         bytes += strlen(e[i].key) + (apr_size_t)(at - e[i].val) + 4;
     }
     return bytes <= PLAIN_MAX_BYTES;
 }
 
+/* Many sites refuse programs, by names that are no browser's. */
+static int is_program(const apr_table_t *headers)
+{
+    const char *agent = apr_table_get(headers, "User-Agent");
+
+    return agent && strncmp(agent, "Mozilla/", 8) != 0;
+}
+
 /* An error that the sender's header provoked must not become everybody's page (cache
- * poisoned denial of service): errors are stored only for a plain request, and a "Bad
- * Request" only with a lifetime of its own, not with the Expires that a site puts on
- * everything. */
+ * poisoned denial of service): errors are stored only for a plain request. */
 static int is_provoked(const devcache_request_t *req, const reading_t *r)
 {
-    if (r->group == IF_PLAIN && r->said.s_maxage < 0 && r->said.max_age < 0) {
-        return 1;
-    }
-    return r->status >= 400 && (!req->headers || !is_plain(req->headers));
+    int is_missing = r->status == 404 || r->status == 410;
+
+    return r->status >= 400 && (!req->headers || !is_plain(req->headers, is_missing) ||
+                                (r->status == 403 && is_program(req->headers)));
+}
+
+/* A "Bad Request" only with a lifetime of its own, not with the Expires that a site puts on
+ * everything. */
+static int is_never_stored(const reading_t *r)
+{
+    return r->group == NEVER ||
+           (r->group == IF_PLAIN && r->said.s_maxage < 0 && r->said.max_age < 0);
 }
 
 static devcache_reason_e judge_message(const devcache_request_t *req, const reading_t *r)
@@ -280,8 +300,9 @@ static devcache_reason_e judge_message(const devcache_request_t *req, const read
     if (is_part(r)) {
         return DEVCACHE_REASON_PARTIAL; /* RFC 9111 section 3.3 is not made use of */
     }
-    return r->group == NEVER || is_provoked(req, r) ? DEVCACHE_REASON_STATUS
-                                                    : DEVCACHE_REASON_NONE;
+    return is_never_stored(r)    ? DEVCACHE_REASON_STATUS
+           : is_provoked(req, r) ? DEVCACHE_REASON_PROVOKED
+                                 : DEVCACHE_REASON_NONE;
 }
 
 /* --- permission ------------------------------------------------------------------- */

@@ -229,7 +229,10 @@ for my $case (['a phone that is none', PHONE, 'Sec-CH-UA-Mobile' => '?0'],
 for my $status (400, 403, 404, 500, 503) {
     my @answer = ($status, 'Cache-Control' => 'max-age=60');
     my %case = ('a large header' => ['X-Mine' => 'x' x 5000], 'a letter that is none' => ["X-Mine" => "\xff"],
-        'a tab' => ['X-Mine' => "a\tb"], 'an odd field' => ['X-Odd' => 1]);
+        'a tab' => ['X-Mine' => "a\tb"], 'an odd field' => ['X-Odd' => 1],
+        'markup' => ['User-Agent' => PC . '<script>'], 'a quote' => [Referer => "http://a/?q=' or 1"],
+        'a path upwards' => [Accept => '../../secret'], 'a command' => ['X-Forwarded-For' => '\${x:y}'],
+        'a cookie of odd letters' => [Cookie => 'a=b|c'], 'a range' => [Range => 'bytes=5-2']);
     for my $name (sort keys %case) {
         my $path = '/error/' . ++$serial;
         $site->fetched("$status, $name", $path, \@answer, @{ $case{$name} });
@@ -239,6 +242,18 @@ for my $status (400, 403, 404, 500, 503) {
     $site->fetched("$status", $path, \@answer);
     $site->cached("$status, plain: stored", $path);
 }
+for my $status (403, 404) {
+    my ($path, @answer) = ("/program/$status", $status, 'Cache-Control' => 'max-age=60');
+    my $again = $status == 403 ? 'fetched' : 'cached';
+    $site->fetched("$status to a program", $path, \@answer, 'User-Agent' => 'curl/8.0');
+    $site->$again("$status to a program, then a browser", $path);
+}
+$site->fetched("$_->[0]: none that is stored", "/error/$_->[0]", $_) for
+    map { [$_, 'Cache-Control' => 'max-age=60'] } (406) x 2;
+$site->fetched('a page that is there', '/error/fresh');
+$site->fetched('an attack on it', '/error/fresh', [500], 'Cache-Control' => 'no-cache',
+    'User-Agent' => PC . '<script>');
+$site->cached('and it is still there', '/error/fresh');
 odd('a page for an odd large header', 'X-Odd' => 'x' x 5000);
 ordinary('a page for a large header', 'X-Mine' => 'x' x 5000);
 

@@ -58,13 +58,13 @@ sub lives {
 
 # Final statuses that are understood, with a lifetime stated.
 stored("$_ with a lifetime", [$_, 'Cache-Control' => 'max-age=60'])
-    for 200 .. 205, 300 .. 303, 307, 308, 401 .. 406, 409, 410, 414, 422, 451, 500 .. 504;
+    for 200 .. 205, 300 .. 303, 307, 308, 401 .. 405, 409, 410, 414, 422, 451, 500 .. 504;
 for my $status (299, 399, 499, 599) {
     my ($res) = stored("$status, which nobody knows", [$status, 'Cache-Control' => 'max-age=60']);
     is $res->{status}, $status, "$status is replayed as $status";
 }
 never($_, [$_, 'Cache-Control' => 'max-age=60, public', ETag => '"e"'])
-    for 206, 304, 407, 408, 411 .. 413, 415 .. 417, 421, 425, 426, 428, 429, 431, 505, 511;
+    for 206, 304, 406, 407, 408, 411 .. 413, 415 .. 417, 421, 425, 426, 428, 429, 431, 505, 511;
 
 # Odd statuses and their reason phrases as they came.
 for my $sent ('200 Fine, thanks', '299 Two Hundred And Something', '404 No such "page" here',

@@ -230,9 +230,9 @@ static void test_statuses(apr_pool_t *p)
     static const int explicit_ok[] = {200, 201, 203, 204, 299, 301, 302, 303,
                                       307, 308, 401, 403, 404, 410, 414, 451,
                                       499, 500, 501, 502, 503, 504, 599};
-    static const int never[] = {100, 101, 103, 304, 407, 408, 411, 412,
-                                413, 416, 417, 421, 425, 426, 428, 429,
-                                431, 505, 511, 600, 999, 0,   -1};
+    static const int never[] = {100, 101, 103, 304, 406, 407, 408, 411,
+                                412, 413, 416, 417, 421, 425, 426, 428,
+                                429, 431, 505, 511, 600, 999, 0,   -1};
     static const storing_t t[] = {
         {"a part", 206, "Cache-Control: max-age=60", NO(PARTIAL), 0},
         {"a range in 200", 200, "Cache-Control: max-age=60\nContent-Range: bytes 0-1/2",
