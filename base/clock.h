@@ -21,4 +21,12 @@ apr_time_t devcache_now(void);
 /** Microseconds of a clock that nobody sets, for waiting. Tests do not move it. */
 apr_time_t devcache_monotonic(void);
 
+/**
+ * For what is worth a line in the log, and could be worth thousands.
+ * @param word  which minute, and how often in it; 0 at first, and nobody else's
+ * @param most  a minute, below 256
+ * @return 0: that is enough for this minute
+ */
+int devcache_clock_allows(apr_uint64_t *word, unsigned most);
+
 #endif

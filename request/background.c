@@ -104,11 +104,14 @@ static int is_tls(conn_rec *c)
     return visit && visit->is_tls ? OK : DECLINED;
 }
 
-void devcache_background_tell_tls(request_rec *r)
+/* As mod_ssl does, also behind internal redirects: it knows nothing of such connections. */
+static int tell_tls(request_rec *r)
 {
-    if (is_tls(r->connection) == OK) {
-        apr_table_setn(r->subprocess_env, "HTTPS", "on");
+    if (is_tls(r->connection) != OK) {
+        return DECLINED;
     }
+    apr_table_setn(r->subprocess_env, "HTTPS", "on");
+    return OK;
 }
 
 void devcache_background_register(void)
@@ -116,6 +119,7 @@ void devcache_background_register(void)
     ap_hook_http_scheme(scheme, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_default_port(default_port, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_ssl_conn_is_ssl(is_tls, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_fixups(tell_tls, NULL, NULL, APR_HOOK_MIDDLE);
     sink_filter = ap_register_output_filter("DEVCACHE_SINK", sink, NULL,
                                             AP_FTYPE_NETWORK);
     nothing_filter = ap_register_input_filter("DEVCACHE_NOTHING", nothing, NULL,

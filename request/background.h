@@ -79,11 +79,8 @@ void devcache_background_run_here(request_rec *own, devcache_background_fn *fn,
 /** A copy of a client's connection in another pool, which leads nowhere. */
 conn_rec *devcache_background_connection(const conn_rec *of, apr_pool_t *p);
 
-/** Tell applications that a connection of ours is by TLS, as mod_ssl tells them of one with
- * a session: HTTPS=on. No other is touched. */
-void devcache_background_tell_tls(request_rec *r);
-
-/** Let hooks see it as one by https or http, whatever it was copied from. */
+/** Let hooks see it as one by https or http, whatever it was copied from. Applications see
+ * HTTPS=on. */
 void devcache_background_pretend(conn_rec *c, int tls);
 
 /** From now on nothing of the request leads to the client's connection; for one that waits

@@ -33,6 +33,11 @@ int devcache_failing_allows_stale(const devcache_exchange_t *x, int status,
                                           &x->found.stored.fresh, unreachable, x->now);
 }
 
+int devcache_failing_was_silent(const devcache_exchange_t *x)
+{
+    return x->origin.unreachable && is_gateway_error(x->origin.status);
+}
+
 static apr_uint64_t url_id(const devcache_exchange_t *x)
 {
     return XXH3_64bits_withSeed(x->asked.key.data, x->asked.key.len,

@@ -34,6 +34,9 @@ void devcache_failing_identify(request_rec *r, devcache_exchange_t *x);
 devcache_failure_e devcache_failing_now(request_rec *r, devcache_exchange_t *x,
                                         int *pstatus, devcache_answered_e *panswered);
 
+/** Was the origin asked, and its backend gave no answer? */
+int devcache_failing_was_silent(const devcache_exchange_t *x);
+
 /** Note what has come of asking the origin. */
 void devcache_failing_note(const devcache_exchange_t *x, int status,
                            devcache_answered_e answered);

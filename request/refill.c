@@ -26,6 +26,7 @@
 #include <http_request.h>
 #include <pthread.h>
 #include "base/clock.h"
+#include "base/fault.h"
 #include "device/sample.h"
 #include "http/field.h"
 #include "mod_devcache.h"
@@ -34,6 +35,7 @@
 #include "request/background.h"
 #include "request/collapse.h"
 #include "request/decide.h"
+#include "request/failing.h"
 #include "request/refresh.h"
 #include "request/visit.h"
 #include "stats/stats.h"
@@ -42,6 +44,7 @@
 #define LIMIT_ALONE 32 /* of a process without threads, which is busy with it */
 #define BUDGET_ALONE apr_time_from_sec(30)
 #define RUNNERS 2
+#define LINES 8 /* a minute of the log, of a process: a purge may be about thousands */
 
 static apr_uint32_t pending; /* that this child is to fetch */
 
@@ -322,6 +325,8 @@ static link_t *try_link(const devcache_refill_t *list, const wanted_t *wanted,
     return link;
 }
 
+static apr_uint64_t said; /* of what purges have counted as begun, and is not */
+
 static link_t *make_link(const devcache_refill_t *list, const wanted_t *wanted)
 {
     unsigned way, ways = is_https(wanted) ? WAYS : AS_NAMED;
@@ -331,10 +336,12 @@ static link_t *make_link(const devcache_refill_t *list, const wanted_t *wanted)
     for (way = 0; way < ways && !link; way++) {
         link = try_link(list, wanted, way, &why);
     }
-    if (!link) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, list->r,
-                      DCLOGNO(0145) "refill: %s is not fetched again: %s",
-                      devcache_vary_key_url(wanted->key, list->r->pool), why);
+    if (!link && devcache_clock_allows(&said, LINES)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, list->r,
+                      DCLOGNO(0145) "refill: %s is not fetched again: %s (at most %d "
+                                    "such lines a minute; all are counted in "
+                                    "refills_left)",
+                      devcache_vary_key_url(wanted->key, list->r->pool), why, LINES);
     }
     return link;
 }
@@ -411,10 +418,13 @@ static void give_up(const server_rec *of, const char *why)
         apr_pool_destroy(link->own->connection->pool);
     }
     leave(n);
-    if (n) {
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, of ? of : ap_server_conf,
-                     DCLOGNO(0148) "refill: %u responses are not fetched again: %s", n,
-                     why);
+    if (n && devcache_clock_allows(&said, LINES)) {
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, of ? of : ap_server_conf,
+            DCLOGNO(0148) "refill: %u responses are not fetched again: %s (at most "
+                          "%d such lines a minute; all are counted in "
+                          "refills_left)",
+            n, why, LINES);
     }
 }
 
@@ -433,7 +443,7 @@ static int fetch_one(link_t *link)
                   DCLOGNO(0146) "refill: %s [%s]: origin answered %d (%d)%s",
                   devcache_vary_key_url(x->asked.key, own->pool), x->device.class,
                   x->origin.status, rv, x->save.stored ? ", stored" : "");
-    return !x->origin.requested_at || x->origin.status || !ap_is_HTTP_SERVER_ERROR(rv);
+    return !devcache_failing_was_silent(x);
 }
 
 /* In a background thread: one after the other. The first one's pool is its caller's. */
@@ -453,7 +463,7 @@ static void run(request_rec *first, void *baton)
             apr_pool_destroy(link->own->connection->pool);
         }
         __atomic_sub_fetch(&pending, 1, __ATOMIC_RELAXED);
-        if (until && devcache_monotonic() > until) {
+        if (until && (devcache_monotonic() > until || DEVCACHE_FAULT("refill-budget"))) {
             give_up(NULL, "this process has been busy with it for long enough");
         } else if (devcache_background_is_ending()) {
             give_up(NULL, "this process is about to end");

@@ -90,7 +90,6 @@ int devcache_visit_prepare(request_rec *own)
     if ((status = ap_process_request_internal(own)) != OK) {
         return status;
     }
-    devcache_background_tell_tls(own);
     devcache_asked_name_handler(own);
     return OK;
 }

@@ -87,23 +87,6 @@ void devcache_evict_forget(devcache_root_t *s, const devcache_entry_t *e)
  * DAMAGE_LINES of them a minute; the rest is in the counter. */
 #define DAMAGE_LINES 8
 
-static int may_say_damage(devcache_root_t *s)
-{
-    apr_uint64_t *word = &s->sh.head->damage_said;
-    apr_uint64_t minute = (apr_uint64_t)(apr_time_sec(devcache_monotonic()) / 60) << 8;
-    apr_uint64_t was = __atomic_load_n(word, __ATOMIC_RELAXED);
-    apr_uint64_t next;
-
-    do {
-        next = (was & ~(apr_uint64_t)0xff) == minute ? was + 1 : minute + 1;
-        if ((next & 0xff) > DAMAGE_LINES) {
-            return 0;
-        }
-    } while (!__atomic_compare_exchange_n(word, &was, next, 0, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
-    return 1;
-}
-
 void devcache_evict_damaged(devcache_root_t *s, const devcache_entry_t *e,
                             const devcache_file_t *file)
 {
@@ -113,7 +96,7 @@ void devcache_evict_damaged(devcache_root_t *s, const devcache_entry_t *e,
     devcache_evict_forget(s, e);
     if (__atomic_exchange_n(&s->damaged_serial, file->serial, __ATOMIC_RELAXED) !=
             file->serial &&
-        may_say_damage(s)) {
+        devcache_clock_allows(&s->sh.head->damage_said, DAMAGE_LINES)) {
         devcache_segment_name(name, file->kind, file->serial);
         devcache_store_say(&s->conf, DEVCACHE_LOG_WARNING, 205, APR_SUCCESS,
                            "store: \"%s/%s\" is damaged; what is unreadable there is "

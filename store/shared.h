@@ -168,8 +168,7 @@ typedef struct devcache_shared_head_t {
     apr_uint32_t disk_low;     /* 1: less than min_free is left, and it was logged */
     apr_uint32_t read_trouble; /* 1: files cannot be read, and it was logged */
 
-    apr_uint64_t
-        damage_said; /* relaxed; a minute, monotonic, << 8 | lines logged in it */
+    apr_uint64_t damage_said; /* relaxed; devcache_clock_allows() */
 
     apr_uint64_t counters[DEVCACHE_N_COUNTERS]; /* atomic, relaxed */
 
