@@ -112,6 +112,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     }
     devcache_background_start(main_server);
     make_shared_memory(main_server);
+    devcache_part_find_programs(pconf);
     rv = devcache_start_open(pconf, ptemp, main_server);
     devcache_account_name(main_server, pconf, ptemp);
     devcache_observe_start(main_server, ptemp);

@@ -18,6 +18,7 @@
  */
 #include "request/part.h"
 
+#include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_request.h>
@@ -43,6 +44,53 @@ int devcache_part_assembles(const request_rec *r)
     }
     return 0;
 }
+
+/* ---- filters that are programs -------------------------------------------------- */
+
+/* Names, of this configuration. Both modules find their definition by the filter's name, so
+ * that none can be a provider of mod_filter under another one. */
+static const apr_array_header_t *programs;
+
+static void collect(const ap_directive_t *d, apr_array_header_t *names)
+{
+    for (; d; d = d->next) {
+        const char *args = d->args;
+
+        if (!ap_cstr_casecmp(d->directive, "ExtFilterDefine") ||
+            !ap_cstr_casecmp(d->directive, "LuaOutputFilter")) {
+            APR_ARRAY_PUSH(names, const char *) = ap_getword_conf(names->pool, &args);
+        }
+        collect(d->first_child, names);
+    }
+}
+
+void devcache_part_find_programs(apr_pool_t *pconf)
+{
+    apr_array_header_t *names = apr_array_make(pconf, 1, sizeof(const char *));
+
+    collect(ap_conftree, names);
+    programs = names;
+}
+
+int devcache_part_is_programmed(const request_rec *r)
+{
+    const ap_filter_t *f;
+    int i;
+
+    for (i = 0; i < programs->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(programs, i, const char *);
+
+        for (f = r->output_filters; f && f->frec->ftype < AP_FTYPE_PROTOCOL;
+             f = f->next) {
+            if (!ap_cstr_casecmp(f->frec->name, name)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- parts ---------------------------------------------------------------------- */
 
 /* The exchange of the page that this is a part of, while it is being fetched. */
 static devcache_exchange_t *page_of(request_rec *r)

@@ -19,6 +19,14 @@
  *  is looked at as it stands when the handler is called. */
 int devcache_part_assembles(const request_rec *r);
 
+/** After the configuration has been read: notes the filters that somebody has programmed
+ *  (mod_ext_filter, mod_lua). */
+void devcache_part_find_programs(apr_pool_t *pconf);
+
+/** Does such a filter see the answer? It may make of it what it likes, by whatever it sees
+ *  of the visitor. As assembles(), of the chain as it stands. */
+int devcache_part_is_programmed(const request_rec *r);
+
 /** Hook map_to_storage, first, as files that are looked up have no earlier one: a part
  *  begins. Always DECLINED. */
 int devcache_part_begins(request_rec *r);

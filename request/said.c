@@ -11,7 +11,8 @@
  *
  * The first of our filters remembers the fields as the application has sent them. Files of
  * httpd's own handler are nobody's application: they are the same whatever the cookies
- * say, unless INCLUDES makes a page of them.
+ * say, unless INCLUDES makes a page of them. Nor has an application spoken for a program
+ * that filters its pages.
  *
  * The other way round, httpd's own <If> and RewriteCond note in Vary what they have looked
  * at, in the response's fields, before there is a response. mod_proxy replaces all fields
@@ -177,6 +178,10 @@ void devcache_said_judge_lifetime(request_rec *r, devcache_exchange_t *x,
     devcache_freshness_t *fresh = &x->answer.fresh;
     devcache_directives_t said;
 
+    if (devcache_part_is_programmed(r)) {
+        fresh->flags |= DEVCACHE_OWN_LIFETIME; /* the filter has not said so */
+        return;
+    }
     if (x->origin.is_file) {
         fresh->flags &= ~DEVCACHE_OWN_LIFETIME;
         return;

@@ -68,11 +68,11 @@ static int is_passed_on(const request_rec *r, const char *handler)
 {
     const char *backend = backend_of(r, handler);
 
+    if (devcache_part_assembles(r) || devcache_part_is_programmed(r)) {
+        return 1;
+    }
     if (backend) {
         return strncmp(backend, "http", 4) != 0 && strncmp(backend, "h2", 2) != 0;
-    }
-    if (devcache_part_assembles(r)) {
-        return 1;
     }
     /* Without a handler of its own a file has its media type for one; so has a script. */
     return strcmp(handler, AP_DEFAULT_HANDLER_NAME) != 0 &&

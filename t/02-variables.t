@@ -47,6 +47,10 @@ ScriptAlias /cgi/ "\@DIR\@/cgi/"
         SetHandler "proxy:fcgi://127.0.0.1:$port"
     </FilesMatch>
 </Directory>
+<Location "/http/ssi">
+    Options +Includes
+    SetOutputFilter INCLUDES
+</Location>
 ProxyPass /http/ \@ORIGIN\@/
 CONF
 mkdir $t->dir . "/$_" or die for 'cgi', 'htdocs/fpm', 'htdocs/app';
@@ -56,7 +60,8 @@ printf 'Cache-Control: max-age=60\r\nContent-Type: text/plain\r\n\r\n'
 echo "group=$GROUP de=$LANG_DE robot=$ROBOT site=$SITE $$"
 SH
 chmod 0755, $t->dir . '/cgi/page';
-$t->write_file('htdocs/ssi.shtml', 'group=<!--#echo var="GROUP" --> de=<!--#echo var="LANG_DE" -->');
+my $ssi = 'group=<!--#echo var="GROUP" --> de=<!--#echo var="LANG_DE" -->';
+$t->write_file('htdocs/ssi.shtml', $ssi);
 $t->write_file('htdocs/plain.html', 'a file');
 $t->write_file('htdocs/app/.htaccess', <<'HTACCESS');
 RewriteEngine On
@@ -65,7 +70,10 @@ RewriteCond %{HTTP_COOKIE} group=vip [NV]
 RewriteRule . - [E=VIP:1]
 RewriteRule ^page$ /cgi/page [L]
 HTACCESS
-$t->origin_auto(sub { return (200, { 'Cache-Control' => 'max-age=60' }, 'from http') });
+$t->origin_auto(sub {
+    my $body = $_[0]->{target} =~ /ssi/ ? $ssi : 'from http';
+    return (200, { 'Cache-Control' => 'max-age=60', 'Content-Type' => 'text/html' }, $body);
+});
 
 sub hit { return ($_[0]->header('Cache-Status') // '') =~ /^devcache; hit/ ? 1 : 0 }
 
@@ -98,7 +106,8 @@ sub together {
     };
 }
 
-my @pages = (['CGI', '/cgi/page'], ['mod_include', '/ssi.shtml']);
+my @pages = (['CGI', '/cgi/page'], ['mod_include', '/ssi.shtml'],
+             ['mod_include over HTTP', '/http/ssi']);
 my $service;
 if ($fpm) {
     $t->write_file('htdocs/fpm/page.php', '<?php header("Cache-Control: max-age=60"); header("Content-Type: text/plain"); '

@@ -26,7 +26,7 @@ for my $who (qw(alice bob)) {
 
 my @modules = qw(rewrite dir mime authz_host authz_user authn_core authn_file auth_basic actions
                  negotiation cgid socache_shmcb ssl session session_cookie filter substitute env
-                 request xsendfile auth_digest);
+                 request xsendfile auth_digest ext_filter lua);
 my $t = DevCache::Test->start(<<"CONF", modules => \@modules, ports => ['TLS'], origins => 2);
 TypesConfig /dev/null
 AddType text/plain .txt
@@ -70,6 +70,15 @@ DevCacheDefaultTTL 600
 </Location>
 <Location "/o/backend-login/">
     RequestHeader set Authorization "Basic eDp5"
+</Location>
+ExtFilterDefine Told cmd="/bin/sh -c 'cat; echo cookie=\$HTTP_COOKIE who=\$WHO'"
+LuaOutputFilter Scripted \@DIR\@/filter.lua filter
+SetEnvIf X-Playback-Session-Id "(.*)" WHO=\$1
+<Location "/o/told/">
+    SetOutputFilter Told
+</Location>
+<Location "/o/scripted/">
+    SetOutputFilter Scripted
 </Location>
 <Location "/o/session/">
     Session On
@@ -298,6 +307,25 @@ for my $proto ('--tls-max 1.2', '') {
     is tls(undef, "/o/alice/$d", @how)->{status}, 403, 'nor for a stranger';
 }
 $t->allow_log(qr/AH02261|AH02039|AH02225|AH02226|AH10158|SSL Library Error/);
+
+# --- filters that somebody has programmed -----------------------------------------------------
+
+# The application's lifetime is not theirs.
+$t->write_file('filter.lua', <<'LUA');
+function filter(r)
+    coroutine.yield('cookie=' .. (r.headers_in['Cookie'] or '') .. ' ')
+    while bucket do coroutine.yield(bucket) end
+    coroutine.yield('')
+end
+LUA
+for my $path ('/o/told/x', '/o/scripted/x') {
+    like $site->fetched("$path for alice", $path, \@fresh, Cookie => 'a=alice')->{body}, qr/cookie=a=alice/, 'is hers';
+    unlike $site->fetched("$path for a stranger", $path, \@fresh)->{body}, qr/alice/, 'is not hers';
+    unlike $site->cached("$path again", $path, undef, Cookie => '_ga=1')->{body}, qr/alice|_ga/, 'the stranger\'s';
+    like $site->fetched("$path for bob", $path, \@fresh, Cookie => 'a=bob')->{body}, qr/cookie=a=bob/, 'is his';
+}
+my @players = map { ['X-Playback-Session-Id' => $_] } 1, 2;
+like $site->ask('/o/told/played', \@fresh, @$_)->{body}, qr/who=$_->[1]/, 'a variable that the filter is told' for @players;
 
 # --- <If> -------------------------------------------------------------------------------------
 
