@@ -51,6 +51,10 @@ static apr_size_t lay_out(devcache_shared_t *sh, char *base, const devcache_geom
     return at;
 }
 
+/* A stripe that is full drops an entry for the next one, so it has some also where there are
+ * few: by chance some stripes get twice as many as others. */
+#define ENTRIES_LEAST 16
+
 static apr_uint32_t power_of_two_to(apr_uint64_t most, apr_uint32_t low,
                                     apr_uint32_t high)
 {
@@ -71,7 +75,9 @@ void devcache_shared_plan(devcache_geometry_t *g, apr_uint64_t size,
     g->size = size;
     g->segment_size = segment_size;
     /* About 256 objects a stripe: enough for chance to even out, few enough to repair. */
-    g->stripes = power_of_two_to(max_objects / 256, 64, 4096);
+    g->stripes = power_of_two_to(max_objects / 256,
+                                 power_of_two_to(max_objects / ENTRIES_LEAST, 1, 64),
+                                 4096);
     g->entries = (apr_uint32_t)((max_objects + g->stripes - 1) / g->stripes);
     g->buckets = power_of_two_to(g->entries, 1, 1u << 20);
     /* A large body is over a sixteenth of a segment. */

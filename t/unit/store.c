@@ -680,6 +680,26 @@ static void test_min_free(void)
     fixture_close(&f);
 }
 
+/* Two objects find a place beside each other wherever their keys' hashes lead. */
+static void test_few_objects(void)
+{
+    char key[16];
+    int i, kept = 0;
+
+    for (i = 0; i < 100; i++) {
+        fixture_t f;
+
+        fixture_new_root();
+        f = fixture_open(4 * MB, 256 * KB, 64);
+        snprintf(key, sizeof(key), "few%d", i);
+        fixture_put_simple(&f, "one", 1, 100, SEC(1));
+        fixture_put_simple(&f, key, 2, 100, SEC(1));
+        kept += fixture_get(&f, "one", NULL) == 1 && fixture_get(&f, key, NULL) == 2;
+        fixture_close(&f);
+    }
+    is_int(kept, 100, "a store for 64 objects has room for two, a hundred times");
+}
+
 int main(void)
 {
     static char long_key[3000];
@@ -707,5 +727,6 @@ int main(void)
     test_refusals();
     test_faults();
     test_min_free();
+    test_few_objects();
     return done_testing();
 }
