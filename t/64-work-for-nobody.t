@@ -236,5 +236,5 @@ CONF
     $t->allow_log(qr/No space left|DC0171|DC0180|DC\d+: (?:store|trouble)/);
     $t->finish;
 }
-END { system "umount $dir 2>/dev/null" if $is_mounted }
+END { local $?; system "umount $dir 2>/dev/null" if $is_mounted }
 done_testing;

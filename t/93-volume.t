@@ -178,7 +178,7 @@ sub make_volume {
     chmod 0700, $mnt;
     return $image;
 }
-END { unmounted() if $mnt }
+END { local $?; unmounted() if $mnt }
 
 my $image = $> == 0 ? make_volume(24) : undef;
 my $why = $> ? 'only root can mount a small volume' : 'a small volume cannot be mounted here';

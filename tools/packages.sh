@@ -17,7 +17,7 @@ build="gcc libc6-dev make perl apache2-dev libapr1-dev libaprutil1-dev libpcre2-
 demo="$build apache2-bin"
 test="$demo curl openssl libapache2-mod-security2 libapache2-mod-xsendfile
       php-cli libapparmor1 libacl1 libsystemd0 uwsgi-core uwsgi-plugin-python3
-      libatomic1 libjemalloc2 liblzf1 libssl3 libsystemd0"
+      libatomic1 libjemalloc2 liblzf1 libssl3 mount e2fsprogs"
 lint="$build cppcheck clang-tidy clang-format"
 bench="$demo libcrypt1 libjemalloc2 libssl3 zlib1g"
 instructions="$demo valgrind"
