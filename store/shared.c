@@ -75,9 +75,8 @@ void devcache_shared_plan(devcache_geometry_t *g, apr_uint64_t size,
     g->size = size;
     g->segment_size = segment_size;
     /* About 256 objects a stripe: enough for chance to even out, few enough to repair. */
-    g->stripes = power_of_two_to(max_objects / 256,
-                                 power_of_two_to(max_objects / ENTRIES_LEAST, 1, 64),
-                                 4096);
+    g->stripes = power_of_two_to(
+        max_objects / 256, power_of_two_to(max_objects / ENTRIES_LEAST, 1, 64), 4096);
     g->entries = (apr_uint32_t)((max_objects + g->stripes - 1) / g->stripes);
     g->buckets = power_of_two_to(g->entries, 1, 1u << 20);
     /* A large body is over a sixteenth of a segment. */
