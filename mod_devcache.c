@@ -162,6 +162,7 @@ static void register_hooks(apr_pool_t *p)
 
     /* its answer */
     ap_hook_insert_filter(devcache_origin_insert,           NULL,    headers, APR_HOOK_LAST);
+    ap_hook_insert_filter(devcache_fragments_follow,        NULL,    NULL,   last);
     ap_hook_insert_filter(devcache_save_insert,             headers, NULL,   last);
     ap_hook_insert_filter(devcache_observe_insert,          headers, NULL,   last);
     ap_hook_insert_filter(devcache_reply_insert,            headers, NULL,   last);

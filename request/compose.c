@@ -299,6 +299,15 @@ static int includes_itself(const devcache_compose_t *c, const char *url)
     return 0;
 }
 
+/* By scheme and host the site is ours in a page by https also where a part is by http: it
+ * is not asked for over the network. */
+static const char *in_our_scheme(const char *origin, const char *url, apr_pool_t *p)
+{
+    return !strncmp(origin, "https:", 6) && !ap_cstr_casecmpn(url, "http:", 5)
+               ? apr_pstrcat(p, "https", url + 4, NULL)
+               : url;
+}
+
 /* The path of a part of this site; NULL: why not, in *pwhy. */
 static const char *path_of(const page_t *page, const char *url, const char **pwhy)
 {
@@ -306,8 +315,10 @@ static const char *path_of(const page_t *page, const char *url, const char **pwh
     const char *base = *c->url == '/'
                            ? apr_pstrndup(page->r->pool, c->url, strcspn(c->url, "?"))
                            : ap_escape_uri(page->r->pool, page->x->asked.path);
-    const char *path = *url ? devcache_policy_same_origin(devcache_asked_origin(page->r),
-                                                          base, url, page->r->pool)
+    const char *origin = devcache_asked_origin(page->r);
+    const char *path = *url ? devcache_policy_same_origin(
+                                  origin, base, in_our_scheme(origin, url, page->r->pool),
+                                  page->r->pool)
                             : NULL;
 
     *pwhy = !path                      ? "it is no URL of this site"

@@ -38,6 +38,7 @@ typedef struct devcache_compose_t {
     /* By fragments.c: */
     unsigned dialects;        /* of what passes; 0: it has no gaps */
     int is_offered;           /* the origin was told that they will be filled */
+    int is_passing;           /* past the cache, and has its gaps all the same */
     int waits;                /* for the handlers to end */
     int has_ended;            /* all of the page is held */
     const char *codings;      /* what the client accepts, which the origin was not told */

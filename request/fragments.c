@@ -9,6 +9,8 @@
  *     held        until the page has come, and, where the origin was asked, until its handler
  *                 has ended: then nobody waits for the page, nor does it keep a connection
  *     composed    and sent on, through the filters that had to leave
+ *     passed by   where the configuration says that pages have gaps whoever asks, those that
+ *                 come past the cache are filled likewise, in the filter
  *
  * A page on its way to the store alone, as in a refresh, is not held.
  */
@@ -19,6 +21,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include "http/field.h"
 #include "mod_devcache.h"
 #include "request/compose.h"
 
@@ -124,6 +127,12 @@ void devcache_fragments_wait(request_rec *r, devcache_exchange_t *x)
     }
 }
 
+/* In which dialects does the configuration say that pages have gaps, whoever asks? */
+static unsigned dialects_set(const devcache_exchange_t *x)
+{
+    return (unsigned)devcache_dir_fragments(x->dir) & DEVCACHE_FRAGMENTS;
+}
+
 void devcache_fragments_offer(request_rec *r, devcache_exchange_t *x, apr_table_t *fields,
                               int whole)
 {
@@ -133,7 +142,7 @@ void devcache_fragments_offer(request_rec *r, devcache_exchange_t *x, apr_table_
         return;
     }
     c = devcache_compose_of(r, x);
-    c->is_offered = whole;
+    c->is_offered = whole || dialects_set(x);
     c->codings = NULL;
     if (whole) {
         c->codings = apr_table_get(fields, "Accept-Encoding");
@@ -145,6 +154,28 @@ void devcache_fragments_offer(request_rec *r, devcache_exchange_t *x, apr_table_
 void devcache_fragments_insert(request_rec *r, devcache_exchange_t *x)
 {
     if (x->composed && x->composed->is_offered) {
+        ap_add_output_filter_handle(gaps_filter, x, r, r->connection);
+    }
+}
+
+void devcache_fragments_pass(request_rec *r, devcache_exchange_t *x)
+{
+    devcache_compose_t *c;
+
+    if (dialects_set(x)) {
+        c = devcache_compose_of(r, x);
+        c->is_passing = 1;
+        c->codings = apr_table_get(r->headers_in, "Accept-Encoding");
+        apr_table_setn(r->headers_in, "Accept-Encoding", "identity");
+        ap_add_output_filter_handle(gaps_filter, x, r, r->connection);
+    }
+}
+
+void devcache_fragments_follow(request_rec *r)
+{
+    devcache_exchange_t *x = r->prev && !r->main ? devcache_request_exchange(r) : NULL;
+
+    if (x && x->composed && x->composed->is_passing && r->prev->status == HTTP_OK) {
         ap_add_output_filter_handle(gaps_filter, x, r, r->connection);
     }
 }
@@ -177,11 +208,28 @@ static int has_error(const apr_bucket_brigade *bb)
     return 0;
 }
 
+static int is_html(const char *type)
+{
+    return type && (!ap_cstr_casecmpn(type, "text/html", 9) ||
+                    !ap_cstr_casecmpn(type, "application/xhtml+xml", 21));
+}
+
+/* An answer that says anything about it is taken at its word. */
+static unsigned dialects_of(request_rec *r, const devcache_exchange_t *x,
+                            const apr_table_t *fields)
+{
+    return dialects_set(x) && is_html(r->content_type) &&
+                   !devcache_field_combined(fields, "Surrogate-Control", r->pool)
+               ? dialects_set(x)
+               : devcache_fragments_dialects(fields, r->pool);
+}
+
 /* The gaps of an answer; 0: it has none that can be filled. */
-static unsigned gaps_of(request_rec *r, devcache_compose_t *c)
+static unsigned gaps_of(request_rec *r, const devcache_exchange_t *x)
 {
     const apr_table_t *fields = devcache_request_fields_out(r);
-    unsigned dialects = devcache_fragments_dialects(fields, r->pool);
+    devcache_compose_t *c = x->composed;
+    unsigned dialects = dialects_of(r, x, fields);
     const char *coding = apr_table_get(fields, "Content-Encoding");
 
     if (!dialects || r->status == HTTP_NOT_MODIFIED) {
@@ -189,6 +237,9 @@ static unsigned gaps_of(request_rec *r, devcache_compose_t *c)
     }
     if (r->status == HTTP_PARTIAL_CONTENT || (coding && strcasecmp(coding, "identity"))) {
         c->is_offered = 0;
+        if (dialects_set(x) && r->status == HTTP_PARTIAL_CONTENT) {
+            return 0; /* a part was asked for */
+        }
         ap_log_rerror(
             APLOG_MARK, APLOG_WARNING, 0, r,
             DCLOGNO(0322) "fragments: %s: the answer has gaps for parts, and is "
@@ -226,14 +277,14 @@ static apr_status_t gaps_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (APR_BRIGADE_EMPTY(bb) || has_error(bb)) {
         return ap_pass_brigade(f->next, bb);
     }
-    c->dialects = gaps_of(r, c);
+    c->dialects = gaps_of(r, x);
     if (x->refresh.running && c->dialects) {
         put_aside(r, c); /* each hit goes through them */
         c->later = NULL;
     } else if (!x->refresh.running && (c->dialects || may_be_replaced(r, x))) {
         arrange(r, x, c->dialects);
     }
-    if (!c->dialects && x->origin.running) {
+    if (c->is_passing || (!c->dialects && x->origin.running)) {
         show_codings(r, c);
     }
     ap_remove_output_filter(f);

@@ -32,6 +32,12 @@ void devcache_fragments_offer(request_rec *r, devcache_exchange_t *x, apr_table_
 /** Put the filter that sees an answer first into the chain, if it was told so. */
 void devcache_fragments_insert(request_rec *r, devcache_exchange_t *x);
 
+/** The answer comes past the cache: it is filled where gaps are left without being asked. */
+void devcache_fragments_pass(request_rec *r, devcache_exchange_t *x);
+
+/** Hook insert_filter: that answer is that to an internal redirect. */
+void devcache_fragments_follow(request_rec *r);
+
 /** x->found.stored has gaps, and is about to be sent down the filters of @a r. */
 void devcache_fragments_arrange(request_rec *r, devcache_exchange_t *x);
 

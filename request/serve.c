@@ -165,6 +165,7 @@ static int go_past(request_rec *r, devcache_exchange_t *x)
     if (x->asked.of_post) {
         devcache_post_begin(r, x);
     }
+    devcache_fragments_pass(r, x);
     return DECLINED;
 }
 

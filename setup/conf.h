@@ -102,7 +102,7 @@ typedef enum devcache_hints_e {
     F(int, fetch_whole,                                0)     /* DevCacheFetchWhole  */ \
     F(apr_int64_t, slice,                              0)     /* bytes; 0: off       */ \
     F(int, head_fills,                                 0)     /* DevCacheHead get    */ \
-    F(int, fragments,                                  0)     /* DevCacheFragments   */
+    F(int, fragments,                                  0)     /* DevCacheFragments: 1, or a dialect */
 /* clang-format on */
 
 /* name_by is the directive that has set it, with its file and line; NULL: the default

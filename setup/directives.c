@@ -170,9 +170,9 @@ const command_rec devcache_directives[] = {
     AP_INIT_TAKE1("DevCacheSlice", devcache_set_slice,
                   SLOT(BYTES, dir, slice, 64 << 10, 64 << 20), L,
                   "bytes of the slices that responses are fetched and stored in; or off"),
-    AP_INIT_FLAG("DevCacheFragments", devcache_set_fragments,
-                 SLOT(COUNT, dir, fragments, 0, 1), L,
-                 "On or Off: put pages together from parts, each cached on its own"),
+    AP_INIT_TAKE1(
+        "DevCacheFragments", devcache_set_fragments, NULL, L,
+        "On, Off, SSI or ESI: put pages together from parts, each cached on its own"),
     FLAG("DevCacheCollapse", dir, collapse,
          "On or Off: ask the origin once for all who want the same now"),
     SECONDS("DevCacheCollapseWait", dir, collapse_wait, 3600,

@@ -40,10 +40,21 @@ void devcache_setters_reset(apr_pool_t *pconf)
 
 int devcache_setters_fragments;
 
-const char *devcache_set_fragments(cmd_parms *cmd, void *dir, int on)
+const char *devcache_set_fragments(cmd_parms *cmd, void *dirv, const char *arg)
 {
+    devcache_dir_t *conf = dirv;
+    int on = !ap_cstr_casecmp(arg, "on")    ? 1
+             : !ap_cstr_casecmp(arg, "ssi") ? (int)DEVCACHE_SSI
+             : !ap_cstr_casecmp(arg, "esi") ? (int)DEVCACHE_ESI
+                                            : 0;
+
+    if (!on && ap_cstr_casecmp(arg, "off")) {
+        return apr_psprintf(
+            cmd->pool, "DevCacheFragments: '%s' is none of On, Off, SSI and ESI", arg);
+    }
     devcache_setters_fragments |= on;
-    return devcache_value_set_flag(cmd, dir, on);
+    SET(fragments, on);
+    return NULL;
 }
 
 const char *devcache_setters_check(apr_pool_t *p)

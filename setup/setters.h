@@ -27,6 +27,7 @@ devcache_setter_fn devcache_set_enabled;
 devcache_setter_fn devcache_set_bypass;
 devcache_setter_fn devcache_set_purge;
 devcache_setter_fn devcache_set_finish; /* its info is a devcache_slot_t */
+devcache_setter_fn devcache_set_fragments;
 devcache_setter_fn devcache_set_head;
 devcache_setter_fn devcache_set_slice; /* its info is a devcache_slot_t */
 devcache_setter_fn devcache_set_vary_user_agent;
@@ -50,10 +51,7 @@ devcache_list_setter_fn devcache_set_tag_header;
 const char *devcache_set_device_rule(cmd_parms *cmd, void *dir, const char *class,
                                      const char *regex);
 
-/** DevCacheFragments. Its info is a devcache_slot_t. */
-const char *devcache_set_fragments(cmd_parms *cmd, void *dir, int on);
-
-/* Is it On anywhere? Which section holds is known only when it is too late to note what
+/* Is DevCacheFragments on anywhere? Which section holds is known only when it is too late to note what
  * parts need. Not changed once the configuration has been read. */
 extern int devcache_setters_fragments;
 

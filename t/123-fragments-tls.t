@@ -57,6 +57,9 @@ my $n = 0;
 is tls($_, '/page'), 'p[' . ++$n . ']', "$_: the part is fetched for him alone" for 'bob', 'alice', 'bob';
 is tls(undef, '/page'), 'p[4]', 'and for strangers' for 1, 2;
 
+$site->page('/plain', {%ssi}, 'p<!--#include virtual="http://127.0.0.1:' . $t->port('TLS') . '/who" -->');
+is tls(undef, '/plain'), 'p[4]', 'a part by http, as Magento writes it for Varnish, is of this site';
+
 $site->page('/outer', {%ssi}, 'o<!--#include virtual="/middle" -->');
 $site->page('/middle', {%ssi}, 'm<!--#include virtual="/alice" -->');
 $site->page('/alice', { 'Cache-Control' => 'public, max-age=60' }, 'a');

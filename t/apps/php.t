@@ -47,6 +47,16 @@ $site->lacks($spy->get('/magento/1', 'X-Magento-Vary' => $_), qr/Private/, 'a gr
     for map { $_->{'X-Magento-Vary'} // 'x' } map { $_->get('/magento/login?login=retail'); $_->cookies }
         $site->visitor('alice', device => 'mobile');
 
+# Blocks with a ttl are parts, whoever asks.
+for my $device (DevCache::Visitor::devices()) {
+    my @menu = map { ($_->{body} =~ /<nav>menu (\S+)<\/nav>/)[0] } map {
+        my $visitor = $site->visitor('stranger', device => $device);
+        ($visitor->get("/magento/$_"), $visitor->get("/magento/$_", 'X-Forwarded-Proto' => 'https'), $visitor->post("/magento/$_", {}))
+    } 3, 4;
+    is scalar(grep { defined } @menu), 6, "a menu in each page, for $device";
+    is $menu[0], $menu[3], '... one for all of them';
+}
+
 # What Magento purges with.
 my $tags = sub { $site->visitor('stranger')->ask(PURGE => '/', 'X-Magento-Tags-Pattern' => "((^|,)$_[0](,|\$))") };
 is $tags->('cat_p_1')->{status}, 200, 'a product is purged';

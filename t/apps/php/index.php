@@ -16,6 +16,11 @@ case 'drupal':      // a session for members alone; pages for strangers have a l
     header($user ? 'Cache-Control: must-revalidate, no-cache, private' : 'Cache-Control: max-age=300, public');
     header("Cache-Tags: node:$page node_list rendered");
     break;
+case 'page_cache':  // a block of Magento's with a ttl, a part of all pages
+    header('Cache-Control: max-age=3600, public, s-maxage=3600');
+    header('X-Magento-Tags: menu');
+    echo '<nav>menu ', uniqid('', true), '</nav>';
+    return;
 case 'magento':     // everybody has a session; what they are is told by X-Magento-Vary
     session_cache_limiter('');
     session_start(['name' => 'PHPSESSID']);
@@ -36,5 +41,7 @@ default:            // session_start() on every page, as PHP does it by itself
     $user and $_SESSION['user'] = $user;
     $user = $_SESSION['user'] ?? null;
 }
+$menu = "http://$_SERVER[HTTP_HOST]/page_cache/block/esi/blocks/%5B%22catalog.topnav%22%5D/handles/WyJkZWZhdWx0Il0%3D/";
+echo $kind === 'magento' && $page !== 'account' ? "<esi:include src=\"$menu\" />" : '';
 echo "<!DOCTYPE html><title>$kind $page</title><p>", $user ? "Private-$user" : 'a stranger',
     '<p>', uniqid('', true), "\n";
