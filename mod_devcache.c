@@ -151,7 +151,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_map_to_storage(devcache_part_begins,            NULL,    NULL,   first);
     ap_hook_check_access_ex(devcache_refresh_access,        NULL,    NULL,   first, auth);
     ap_hook_check_authn(devcache_ahead_authn,               NULL,    NULL,   first, auth);
-    ap_hook_fixups(devcache_sections_note,                  NULL,    NULL,   first);
+    ap_hook_type_checker(devcache_sections_note,            NULL,    NULL,   first);
     ap_hook_fixups(devcache_sections_keep,                  dir,     NULL,   last);
     ap_hook_fixups(devcache_part_fixup,                     NULL,    NULL,   last);
     ap_hook_handler(devcache_part_handler,                  NULL,    caches, first - 1);

@@ -81,7 +81,7 @@ typedef struct devcache_exchange_t {
         const apr_table_entry_t *sent; /* the client's lines, to see what hooks change */
         int sent_lines;
         int stands_out;                /* one of them may forbid the cache: request.c */
-        ap_conf_vector_t *sections;    /* before others' fixups, and */
+        ap_conf_vector_t *sections;    /* before others look at it, and */
         char *sections_of;             /* the URL that they are of */
         apr_table_t *read_fields;      /* as post_read_request has left it, for parts; */
         apr_table_t *read_environment; /* likewise; NULL: there is no DevCacheFragments */

@@ -4,15 +4,16 @@
  * The <Location> sections of the URL that was asked for, where another has taken its place.
  *
  * Glue. mod_dir puts the front controller of FallbackResource in the place of a URL before
- * any handler sees it, with the sections of that file's own URL alone. So what <Location> says
- * of the URL asked for would not hold, such as "DevCache Off".
+ * any handler sees it, with the sections of that file's own URL alone, and so does MultiViews
+ * with the file that it has chosen. So what <Location> says of the URL asked for would not
+ * hold, such as "DevCache Off".
  */
 #ifndef DEVCACHE_REQUEST_SECTIONS_H
 #define DEVCACHE_REQUEST_SECTIONS_H
 
 #include <httpd.h>
 
-/** Hook fixups, first: note which URL the sections are of. */
+/** Hook type_checker, first: note which URL the sections are of. */
 int devcache_sections_note(request_rec *r);
 
 /**
