@@ -16,8 +16,9 @@ my $prefork = ($ENV{DEVCACHE_MPM} // '') eq 'prefork';
 my $keys = File::Temp::tempdir(CLEANUP => 1);
 is system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
           . "-keyout $keys/key.pem -out $keys/cert.pem 2>/dev/null"), 0, 'a certificate';
-my @modules = qw(authz_host cgid dir remoteip rewrite socache_shmcb ssl);
+my @modules = (qw(authz_host cgid dir remoteip rewrite socache_shmcb ssl), $prefork ? () : 'http2');
 my $t = DevCache::Test->start(<<"CONF", modules => \@modules, ports => [qw(TLS WRAPPED SIX)], origins => 2);
+@{[$prefork ? '' : 'Protocols h2c http/1.1']}
 Listen 127.0.0.1:\@TLS\@
 Listen 127.0.0.1:\@WRAPPED\@
 Listen [::1]:\@SIX\@
@@ -109,6 +110,25 @@ subtest 'an origin that hangs' => sub {
     ok wait_until(sub { sums() == $before + 5 }), 'finds threads for its fetches';
 };
 
+if (!$prefork) { # else the process that took the purge goes on, as long as it may
+    subtest 'a graceful restart meanwhile' => sub {
+        my $before = sums();
+        like purge('/hand/*'), begun(5), 'begun';
+        my @under_way = map { $t->origin->accept } 1, 2;
+        $t->graceful;
+        my $fetched = 0;
+        ok wait_until(sub { # an old process that is not at its end yet begins another one
+            push @under_way, $t->origin->accept while !$t->origin->quiet(0.05);
+            while (my $fetch = shift @under_way) { $fetch->reply(200, {%fresh}, 'through'); $fetched++ }
+            return sums() == $before + 5;
+        }), 'each is counted, fetched or left';
+        is scalar(grep { $t->get("/hand/$_", @agent, 'Cache-Control' => 'only-if-cached')->{body} eq 'through' } 1 .. 5), $fetched,
+            'what was under way is there';
+        $t->allow_log(qr/DC0148: refill: \d responses are not fetched again: this process is about to end/);
+        ok $t->origin->quiet(0.1), 'no more is asked for';
+    };
+}
+
 my $site = DevCache::Written->new($t, 2);
 sub page { my ($path, $body, %more) = @_; $site->page($path, { %fresh, %more }, $body) }
 sub refilled { my $refreshes = shift; return $t->wait_counter(refreshes => $refreshes) }
@@ -144,6 +164,15 @@ subtest 'behind the PROXY protocol' => sub {
     is wrapped('192.0.2.1', '/wrapped', ':method' => 'PURGE', @refill)->{status}, 403, 'not by who may not purge';
     $t->expect_log(qr/AH01630/);
 };
+
+subtest 'a purge by HTTP/2' => sub {
+    page('/two', '{n}');
+    is $t->get('/two', @agent)->{body}, 1, 'stored';
+    my $refreshes = $t->counters->{refreshes};
+    like $t->curl('--http2-prior-knowledge', '-X', 'PURGE', '-H', 'DevCache-Purge-Refill: 1', '/two')->{body}, begun(1), 'begun';
+    refilled($refreshes + 1);
+    ok hit($t->get('/two', @agent)), 'and stored before somebody asked';
+} if !$prefork;
 
 subtest 'hosts that are IPv6 addresses' => sub {
     my $port = $t->port('SIX');
