@@ -160,7 +160,10 @@ typedef enum devcache_reason_kind_e {
       "let the origin send a strong ETag, or take DevCacheSlice away there") \
     R(PROVOKED, STORE, "provoked", \
       "an error that the request's own header may have provoked", \
-      "normal; the same error to an ordinary request is stored")
+      "normal; the same error to an ordinary request is stored") \
+    R(ERROR_PAGE, STORE, "error-page", \
+      "a page of httpd's own is sent in place of the origin's error", \
+      "ProxyErrorOverride does it; without it such errors can be stored")
 /* clang-format on */
 
 typedef enum devcache_reason_e {

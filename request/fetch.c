@@ -33,6 +33,7 @@
 #include "request/sticky.h"
 #include "request/tee.h"
 #include "request/verdict.h"
+#include "stats/stats.h"
 
 /* Many handlers leave the end of their response to httpd, which adds it when all hooks
  * are done, and what they have written may be held back until then. Here it ends with the
@@ -149,7 +150,7 @@ static int run_handlers(request_rec *r, devcache_exchange_t *x, apr_table_t *fie
 static int answer_status(request_rec *r, devcache_exchange_t *x, int rv)
 {
     apr_bucket_brigade *bb;
-    int is_error = ap_is_HTTP_ERROR(rv);
+    int is_error = ap_is_HTTP_ERROR(rv), is_answer;
 
     if ((x->phase != DEVCACHE_PHASE_FETCH && x->phase != DEVCACHE_PHASE_VALIDATE) ||
         !(is_error || (rv == HTTP_NOT_MODIFIED && x->phase == DEVCACHE_PHASE_VALIDATE))) {
@@ -158,16 +159,19 @@ static int answer_status(request_rec *r, devcache_exchange_t *x, int rv)
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     /* With ProxyErrorOverride mod_proxy returns the status of an answer that it has read;
      * that one's Date is there. */
+    is_answer = !is_error || apr_table_get(r->headers_out, "Date");
     switch (devcache_verdict(r, x, rv,
-                             is_error && !apr_table_get(r->headers_out, "Date")
-                                 ? DEVCACHE_ANSWERED_NOT
-                                 : DEVCACHE_ANSWERED_STATUS,
+                             is_answer ? DEVCACHE_ANSWERED_STATUS : DEVCACHE_ANSWERED_NOT,
                              bb, &rv)) {
     case DEVCACHE_VERDICT_CONFIRMED:
         return devcache_restore_send_confirmed(r, bb);
     case DEVCACHE_VERDICT_STALE:
         return devcache_restore_send(r, x, bb);
     default:
+        if (is_error && is_answer) {
+            x->answer.reason = DEVCACHE_REASON_ERROR_PAGE;
+            devcache_stats_count_reason(x->answer.reason);
+        }
         return rv;
     }
 }

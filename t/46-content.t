@@ -251,6 +251,7 @@ for my $status (403, 404, 500, 503) {
         ':body' => 'of the origin'];
     my $res = $site->fetched("ProxyErrorOverride, $status", $path, $bad);
     unlike $res->{body}, qr/of the origin/, 'has our page';
+    $t->wait_access(qr{^GET /override/$status .*\|error-page\|}, 1);
     $res = $site->fetched('which is not stored', $path, $lifetime);
     is "$res->{status} $res->{body}", '200 good', 'and not in the way of the good one';
     is $site->cached('which is', $path)->{body}, 'good', 'and served';
