@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http/field.h"
+
 /* What applications make for one visitor. */
 static const char *const made[] = {
     "text/html", "application/xhtml+xml", "application/json",
@@ -47,4 +49,33 @@ int devcache_media_belies(const char *path, const char *type)
         }
     }
     return 0;
+}
+
+int devcache_media_is_for_data(const char *accept)
+{
+    static const char *const pages[] = {"text/html", "*/*", "text/*",
+                                        "application/xhtml+xml"};
+    devcache_slice_t range;
+    int any = 0;
+    size_t i;
+
+    while (accept && devcache_field_next(&accept, &range)) {
+        const char *slash;
+        size_t len = 0;
+
+        while (len < range.len && !strchr("; \t", range.data[len])) {
+            len++;
+        }
+        slash = memchr(range.data, '/', len);
+        if (!slash || slash + 1 == range.data + len) {
+            return 0; /* whatever that means */
+        }
+        for (i = 0; i < N(pages); i++) {
+            if (strlen(pages[i]) == len && !strncasecmp(range.data, pages[i], len)) {
+                return 0;
+            }
+        }
+        any = 1;
+    }
+    return any;
 }

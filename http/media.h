@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file http/media.h
- * What an answer's media type says against the name that it was asked for by.
+ * What an answer's media type says against the name that it was asked for by, and a
+ * request's Accept about what it is after.
  */
 #ifndef DEVCACHE_HTTP_MEDIA_H
 #define DEVCACHE_HTTP_MEDIA_H
@@ -15,5 +16,12 @@
  * @param type  Content-Type; NULL: none
  */
 int devcache_media_belies(const char *path, const char *type);
+
+/**
+ * Does Accept leave out pages (HTML) and what may be one? Who asks so wants data, a feed or
+ * a picture, and applications may have that at the URL of a page.
+ * @param accept  NULL: anything is taken
+ */
+int devcache_media_is_for_data(const char *accept);
 
 #endif

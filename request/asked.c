@@ -16,6 +16,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <http_ssl.h>
+#include "http/media.h"
 #include "http/variables.h"
 #include "http/variance.h"
 #include "request/ahead.h"
@@ -167,6 +168,7 @@ enum {
     AHEAD,
     SET_FIELDS,
     VARIABLES,
+    ACCEPTED,
     PARTS
 };
 _Static_assert(KEY_VALUES == DEVCACHE_VARY_SHOWN, "secrets begin there");
@@ -278,6 +280,10 @@ devcache_slice_t devcache_asked_target(request_rec *r, const devcache_exchange_t
     }
     parts[SET_FIELDS] = devcache_fields_set_values(r, x);
     parts[VARIABLES] = devcache_variables_values(last, handler_name(last), x);
+    /* Few applications that answer some with data say so by Vary. */
+    if (devcache_media_is_for_data(apr_table_get(x->asked.fields, "Accept"))) {
+        parts[ACCEPTED] = devcache_slice_str("data");
+    }
     for (n = PARTS; n > SPELLING && !parts[n - 1].data; n--) {
     }
     return join(parts, n, r->pool);
@@ -338,6 +344,8 @@ static const char *odd_part(int part, const devcache_exchange_t *x, devcache_sli
     case VARIABLES:
         return apr_pstrcat(p, "variable ", devcache_variables_name(odd_pair(a, b, p)),
                            NULL);
+    case ACCEPTED:
+        return "page or data by Accept";
     default:
         return "handler or file that rewriting leads to";
     }

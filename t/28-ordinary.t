@@ -224,6 +224,23 @@ for my $case (['a phone that is none', PHONE, 'Sec-CH-UA-Mobile' => '?0'],
     $site->cached("$name: a hit of its class", $path, undef, 'User-Agent' => $agent, @hints);
 }
 
+# --- data at the URL of a page ----------------------------------------------------------
+
+# Of one spelling as of another, as long as it leaves out pages.
+my $page = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+for my $takes ('*/*', 'application/json, text/plain, */*', 'text/*', $page, 'text/html, image/gif, *; q=.2') {
+    $site->fetched("a page, Accept: $takes", "/data/$takes" =~ tr/ ;,//dr, undef, Accept => $takes);
+    $site->cached('and without', "/data/$takes" =~ tr/ ;,//dr);
+}
+for my $first ([Accept => $page], []) {
+    my $path = '/data/' . ++$serial;
+    $site->fetched('a page', $path, undef, @$first);
+    my $data = $site->fetched('data at its URL', $path, undef, Accept => 'application/json');
+    is $site->cached('the page again', $path, undef, Accept => '*/*')->{body} ne $data->{body}, 1, 'is no data';
+    is $site->cached('the data', $path, undef, Accept => 'application/activity+json, application/ld+json')->{body},
+        $data->{body}, 'is the same';
+}
+
 # --- errors ---------------------------------------------------------------------------
 
 for my $status (400, 403, 404, 500, 503) {
