@@ -26,24 +26,33 @@
 
 #define PAIRS_MAX 1024 /* sorted; more are compared as they stand */
 
+/* What scripts of analytics, consent, shops' statistics (WooCommerce's sbjs_*), payment and
+ * chat keep for themselves, and what the gates in front of sites tell people from programs by. */
 static const char *const analytics[] = {
-    "_ga",         "_ga_*",       "_gid",           "_gat*",
-    "_gcl_*",      "__utm*",      "__gads",         "__gpi*",
-    "__eoi",       "_dc_gtm_*",   "FPID",           "FPLC",
-    "_fbp",        "_fbc",        "_hj*",           "_pk_*",
-    "mtm_*",       "_clck",       "_clsk",          "_uet*",
-    "__hs*",       "hubspotutk",  "OptanonConsent", "OptanonAlertBoxClosed",
-    "_ym_*",       "_scid*",      "_sctr",          "_tt_*",
-    "_ttp",        "_pin_unauth", "_mkto_trk",      "ajs_*",
-    "amplitude_*", "AMP_*",       "mp_*_mixpanel",  "_vwo_*",
-    "_vis_opt_*",  "s_cc",        "s_sq",           "s_fid",
-    "AMCV_*",      "AMCVS_*",     "__qca",          "_parsely_*",
-    "_lfa",        "li_fat_id",   "_rdt_uuid",      "__cf_bm",
-    "_cfuvid",     "_chartbeat*", "_gac_*",         "_gaexp*",
-    "_opt_*",      "_dd_s",       "_hp2_*",         "_sp_id*",
-    "_sp_ses*",    "cto_bundle",  "_cs_*",          "__kla_id",
-    "_fs_uid",     "_iub_cs-*",   "euconsent-v2",   "FCCDCF",
-    "FCNEC",       "_ce.*",       "_epik",          "_derived_epik",
+    "_ga",           "_ga_*",        "_gid",           "_gat*",
+    "_gcl_*",        "__utm*",       "__gads",         "__gpi*",
+    "__eoi",         "_dc_gtm_*",    "FPID",           "FPLC",
+    "_fbp",          "_fbc",         "_hj*",           "_pk_*",
+    "mtm_*",         "_clck",        "_clsk",          "_uet*",
+    "__hs*",         "hubspotutk",   "OptanonConsent", "OptanonAlertBoxClosed",
+    "_ym_*",         "_scid*",       "_sctr",          "_tt_*",
+    "_ttp",          "_pin_unauth",  "_mkto_trk",      "ajs_*",
+    "amplitude_*",   "AMP_*",        "mp_*_mixpanel",  "_vwo_*",
+    "_vis_opt_*",    "s_cc",         "s_sq",           "s_fid",
+    "AMCV_*",        "AMCVS_*",      "__qca",          "_parsely_*",
+    "_lfa",          "li_fat_id",    "_rdt_uuid",      "__cf_bm",
+    "_cfuvid",       "_chartbeat*",  "_gac_*",         "_gaexp*",
+    "_opt_*",        "_dd_s",        "_hp2_*",         "_sp_id*",
+    "_sp_ses*",      "cto_bundle",   "_cs_*",          "__kla_id",
+    "_fs_uid",       "_iub_cs-*",    "euconsent-v2",   "FCCDCF",
+    "FCNEC",         "_ce.*",        "_epik",          "_derived_epik",
+    "sbjs_*",        "tk_ai",        "tk_or",          "tk_lr",
+    "tk_qs",         "tk_r3d",       "pys_*",          "pysTrafficSource",
+    "last_pys*",     "__stripe_mid", "__stripe_sid",   "intercom-*",
+    "crisp-client*", "__zlcmid",     "_ALGOLIA",       "ph_*_posthog",
+    "cf_clearance",  "__cfruid",     "_abck",          "ak_bmsc",
+    "bm_sv",         "bm_sz",        "bm_mi",          "incap_ses_*",
+    "visid_incap_*", "nlbi_*",       "datadome",       "reese84",
 };
 
 static const apr_array_header_t analytics_names = {
@@ -134,8 +143,10 @@ static int is_kept(const devcache_cookies_t *rule, const pair_t *pair)
         return 1;
     }
     for (i = 0; i < rule->names->nelts; i++) {
-        if (matches(APR_ARRAY_IDX(rule->names, i, const char *), pair->text,
-                    pair->name_len)) {
+        const char *pattern = APR_ARRAY_IDX(rule->names, i, const char *);
+
+        if ((*pattern == *pair->text || *pattern == '*') &&
+            matches(pattern, pair->text, pair->name_len)) {
             return rule->mode == DEVCACHE_COOKIES_ALLOW;
         }
     }

@@ -153,7 +153,10 @@ for my $cookie ('session=1', 'session=2') {
     my $first = $site->fetched('analytics', '/vary/1', \@vary, Cookie => '_ga=1; _gid=2');
     is sent(), undef, 'the application is not sent them';
     is $site->cached("$_ is none", '/vary/1', undef, Cookie => $_)->{body}, $first->{body}, 'the same'
-        for '_ga=2', '_fbp=3;_hjid=4', ' ; ;', '';
+        for '_ga=2', '_fbp=3;_hjid=4', ' ; ;', '', 'sbjs_migrations=1; sbjs_current=typ%3Dtypein%7C%7C%7Csrc%3D%28direct%29',
+            'tk_ai=x; pys_session_limit=true; last_pysTrafficSource=direct', '__stripe_mid=1; intercom-id-ab=2; ph_k_posthog=3',
+            'cf_clearance=1', '_abck=1; bm_sz=2; visid_incap_3=4; incap_ses_5=6';
+    $site->fetched("$_ is one", '/vary/1', \@vary, Cookie => $_) for 'tk=1', 'bm=1', 'xsbjs_first=1', 'cf_clearance2=1';
     $site->cached('and none', '/vary/1');
     $site->fetched('a session beside them', '/vary/1', \@vary, Cookie => '_ga=1; session=1; _gid=2');
     is sent(), 'session=1', 'it alone is sent';
