@@ -162,8 +162,8 @@ typedef enum devcache_reason_kind_e {
       "an error that the request's own header may have provoked", \
       "normal; the same error to an ordinary request is stored") \
     R(ERROR_PAGE, STORE, "error-page", \
-      "a page of httpd's own is sent in place of the origin's error", \
-      "ProxyErrorOverride does it; without it such errors can be stored")
+      "httpd's own error page, or its ErrorDocument, is sent", \
+      "normal for what is not there; ProxyErrorOverride Off lets errors be stored")
 /* clang-format on */
 
 typedef enum devcache_reason_e {

@@ -168,7 +168,7 @@ static int answer_status(request_rec *r, devcache_exchange_t *x, int rv)
     case DEVCACHE_VERDICT_STALE:
         return devcache_restore_send(r, x, bb);
     default:
-        if (is_error && is_answer) {
+        if (is_error && (is_answer || !ap_is_HTTP_SERVER_ERROR(rv))) {
             x->answer.reason = DEVCACHE_REASON_ERROR_PAGE;
             devcache_stats_count_reason(x->answer.reason);
         }

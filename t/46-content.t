@@ -234,6 +234,7 @@ file('closed/page.html', 'open');
 for my $missing ('/missing.html', '/missing.cgi', '/sub/missing/x') {
     like $t->get($missing)->{body}, qr/^not found/, "$missing: the error page";
     isnt status_of($t->get($missing)), 'hit', 'is not stored';
+    $t->wait_access(qr{^GET \Q$missing\E .*\|error-page\|}, 1);
 }
 file('missing.html', 'here now');
 is $t->get('/missing.html')->{body}, 'here now', 'and not in the way of the file';
