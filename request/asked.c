@@ -181,13 +181,14 @@ static devcache_slice_t odd_spelling(const request_rec *r, const char *path,
                                      const char *target)
 {
     const char *sent = r->unparsed_uri ? r->unparsed_uri : "";
-    apr_size_t len = strcspn(sent, "?");
+    apr_size_t len;
 
-    if ((len == strlen(path) && !memcmp(sent, path, len)) ||
-        !strncmp(target, "proxy:http", 10) || !strncmp(target, "proxy:h2", 8)) {
+    if (!strncmp(target, "proxy:http", 10) || !strncmp(target, "proxy:h2", 8)) {
         return devcache_slice(NULL, 0);
     }
-    return devcache_slice(sent, len);
+    len = strcspn(sent, "?");
+    return len == strlen(path) && !memcmp(sent, path, len) ? devcache_slice(NULL, 0)
+                                                           : devcache_slice(sent, len);
 }
 
 /* The handler as ap_invoke_handler() will name it when it has run the filters' hook. */
@@ -216,6 +217,9 @@ static const char *compared(const devcache_exchange_t *x, const devcache_query_t
 {
     const char *query, *simple;
 
+    if (!x->asked.query) {
+        return text; /* there is nothing to leave out */
+    }
     text = devcache_reduce_text(x, rule, text, p);
     if (!text || !x->asked.learnt.rule) {
         return text;

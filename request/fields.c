@@ -260,31 +260,22 @@ int devcache_fields_in_spec(const char *spec, const char *name)
     return 0;
 }
 
-static int is_in_spec(const char *spec, const char *name)
-{
-    apr_size_t len = strlen(name);
-    const char *at = spec;
-
-    while ((at = strstr(at, name)) != NULL) {
-        if ((at == spec || at[-1] == ' ') && (at[len] == ' ' || !at[len])) {
-            return 1;
-        }
-        at += len;
-    }
-    return 0;
-}
-
 const apr_table_t *devcache_fields_compared(const devcache_exchange_t *x,
                                             const char *spec, apr_pool_t *p)
 {
-    int for_whom, by_what;
+    int for_whom = 0, by_what = 0;
     apr_table_t *fields;
+    const char *name;
+    apr_size_t len;
 
     if (!x->asked.address) {
         return x->asked.fields;
     }
-    for_whom = is_in_spec(spec, "x-forwarded-for");
-    by_what = is_in_spec(spec, "via");
+    for (name = spec; *name; name += len + (name[len] == ' ')) {
+        len = strcspn(name, " ");
+        for_whom |= len == 15 && !memcmp(name, "x-forwarded-for", 15);
+        by_what |= len == 3 && !memcmp(name, "via", 3);
+    }
     if (!for_whom && !by_what) {
         return x->asked.fields;
     }

@@ -75,14 +75,21 @@ void devcache_said_register(void)
 
 /* ---- Vary ----------------------------------------------------------------------- */
 
+/* Mostly nothing is said yet. */
+static const char *vary_in(const apr_table_t *fields, apr_pool_t *p)
+{
+    return apr_is_empty_table(fields) ? NULL : devcache_field_combined(fields, "Vary", p);
+}
+
 void devcache_said_note_vary(request_rec *r, devcache_exchange_t *x)
 {
-    const char *out = devcache_field_combined(r->headers_out, "Vary", r->pool);
-    const char *err = devcache_field_combined(r->err_headers_out, "Vary", r->pool);
+    const char *out, *err;
 
     if (x->refresh.running) {
         return; /* access control is not asked again; the visitor's request has it all */
     }
+    out = vary_in(r->headers_out, r->pool);
+    err = vary_in(r->err_headers_out, r->pool);
     x->asked.vary = !out ? err : !err ? out : apr_pstrcat(r->pool, out, ", ", err, NULL);
 }
 

@@ -57,10 +57,11 @@ static apr_array_header_t *find(request_rec *r, const devcache_exchange_t *x)
 static const char *backend_of(const request_rec *r, const char *handler)
 {
     const char *name = r->filename && !strncmp(r->filename, "proxy:", 6) ? r->filename
-                                                                         : handler;
-    const char *bar = strncmp(name, "proxy:unix:", 11) ? NULL : strchr(name, '|');
+                       : !strncmp(handler, "proxy:", 6)                  ? handler
+                                                                         : NULL;
+    const char *bar = name && !strncmp(name + 6, "unix:", 5) ? strchr(name, '|') : NULL;
 
-    return strncmp(name, "proxy:", 6) ? NULL : bar ? bar + 1 : name + 6;
+    return !name ? NULL : bar ? bar + 1 : name + 6;
 }
 
 /* Does what answers get to see the environment? */
