@@ -74,14 +74,14 @@ typedef struct devcache_request_t {
 } devcache_request_t;
 
 /**
- * Read the request. @a has_body: Content-Length above 0 or Transfer-Encoding present.
- * bypass is set for: other methods, bodies, upgrades, a field that takes the origin
+ * Read the request. bypass is set for: other methods, bodies (Content-Length other than 0,
+ * or Transfer-Encoding), upgrades, a field that takes the origin
  * somewhere else (@a override is its name, NULL: none), a Connection that names other
  * fields, request no-store.
  */
 void devcache_policy_request(const devcache_policy_conf_t *conf, const char *method,
                              const apr_table_t *headers, const char *override,
-                             int has_body, devcache_request_t *out);
+                             devcache_request_t *out);
 
 #define DEVCACHE_MUST_REVALIDATE                                                         \
     0x01u /* never stale but within its own windows: must-revalidate, proxy-revalidate,  \

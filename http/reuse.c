@@ -32,9 +32,33 @@
 
 /* --- the request ------------------------------------------------------------------ */
 
-static int has(const apr_table_t *headers, const char *name)
+/* Most fields that matter here are absent, which the first letters tell. */
+typedef struct sent_t {
+    const apr_table_t *headers;
+    apr_uint32_t letters; /* with which names begin: a bit for each, modulo 32 */
+} sent_t;
+
+static sent_t read_letters(const apr_table_t *headers)
 {
-    return apr_table_get(headers, name) != NULL;
+    const apr_array_header_t *all = apr_table_elts(headers);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts,
+                            *end = e + all->nelts;
+    sent_t sent = {headers, 0};
+
+    for (; e < end; e++) {
+        sent.letters |= 1u << (*e->key & 31);
+    }
+    return sent;
+}
+
+static const char *get(const sent_t *sent, const char *name)
+{
+    return sent->letters >> (*name & 31) & 1 ? apr_table_get(sent->headers, name) : NULL;
+}
+
+static int has(const sent_t *sent, const char *name)
+{
+    return get(sent, name) != NULL;
 }
 
 static int is_harmless(devcache_slice_t option)
@@ -54,16 +78,16 @@ static int is_harmless(devcache_slice_t option)
 
 /* A field named in Connection does not reach the origin, which then answers something
  * else than that field asks for: a client could choose what others get for theirs. */
-static int names_fields_away(const apr_table_t *headers)
+static int names_fields_away(const sent_t *sent)
 {
     const char *line;
     devcache_slice_t option;
     int index = 0;
 
-    if (!has(headers, "Connection")) {
-        return 0; /* apr_table_get() knows what is absent sooner than a walk */
+    if (!has(sent, "Connection")) {
+        return 0; /* sooner than by a walk */
     }
-    while ((line = devcache_field_line(headers, "Connection", &index)) != NULL) {
+    while ((line = devcache_field_line(sent->headers, "Connection", &index)) != NULL) {
         while (devcache_field_next(&line, &option)) {
             if (!is_harmless(option)) {
                 return 1;
@@ -78,17 +102,17 @@ static apr_interval_time_t interval(apr_int64_t seconds)
     return seconds < 0 ? -1 : apr_time_from_sec(seconds);
 }
 
-static void read_client_control(const apr_table_t *headers, devcache_request_t *out)
+static void read_client_control(const sent_t *sent, devcache_request_t *out)
 {
     devcache_directives_t said;
 
-    if (!has(headers, "Cache-Control")) {
+    if (!has(sent, "Cache-Control")) {
         /* RFC 9111 section 5.4: Pragma is for those who know no Cache-Control. */
-        out->no_cache = has(headers, "Pragma") &&
-                        devcache_field_has(headers, "Pragma", "no-cache");
+        out->no_cache = has(sent, "Pragma") &&
+                        devcache_field_has(sent->headers, "Pragma", "no-cache");
         return;
     }
-    devcache_directive_cache_control(headers, &said, NULL);
+    devcache_directive_cache_control(sent->headers, &said, NULL);
     out->no_cache = said.no_cache;
     out->no_store = said.no_store;
     out->only_if_cached = said.only_if_cached;
@@ -103,13 +127,12 @@ static void read_client_control(const apr_table_t *headers, devcache_request_t *
 }
 
 /* But for the method and the body. */
-static devcache_reason_e why_not_header(const devcache_request_t *req,
-                                        const apr_table_t *headers)
+static devcache_reason_e why_not_header(const devcache_request_t *req, const sent_t *sent)
 {
-    if (has(headers, "Upgrade")) {
+    if (has(sent, "Upgrade")) {
         return DEVCACHE_REASON_REQ_UPGRADE;
     }
-    if (req->override || names_fields_away(headers)) {
+    if (req->override || names_fields_away(sent)) {
         return DEVCACHE_REASON_REQ_OVERRIDE;
     }
     if (req->no_store) {
@@ -118,52 +141,43 @@ static devcache_reason_e why_not_header(const devcache_request_t *req,
     return DEVCACHE_REASON_NONE;
 }
 
-static devcache_reason_e why_bypass(const devcache_request_t *req,
-                                    const apr_table_t *headers, int has_body)
+static int has_body(const sent_t *sent)
+{
+    const char *length = get(sent, "Content-Length");
+
+    return has(sent, "Transfer-Encoding") || (length && strcmp(length, "0"));
+}
+
+static devcache_reason_e why_bypass(const devcache_request_t *req, const sent_t *sent)
 {
     if (!req->is_get && !req->is_head) {
         return DEVCACHE_REASON_METHOD;
     }
-    return has_body ? DEVCACHE_REASON_REQ_BODY : why_not_header(req, headers);
-}
-
-/* Does a name begin with this letter? One look for several fields that are mostly absent. */
-static int begins_with(const apr_table_t *headers, char letter)
-{
-    const apr_array_header_t *all = apr_table_elts(headers);
-    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts,
-                            *end = e + all->nelts;
-
-    while (e < end && ((*e->key ^ letter) & 31)) {
-        e++;
-    }
-    return e < end;
+    return has_body(sent) ? DEVCACHE_REASON_REQ_BODY : why_not_header(req, sent);
 }
 
 void devcache_policy_request(const devcache_policy_conf_t *conf, const char *method,
                              const apr_table_t *headers, const char *override,
-                             int has_body, devcache_request_t *out)
+                             devcache_request_t *out)
 {
+    sent_t sent = read_letters(headers);
+
     memset(out, 0, sizeof(*out));
     out->max_age = out->min_fresh = out->max_stale = out->stale_if_error = -1;
     out->headers = headers;
     out->is_get = strcmp(method, "GET") == 0;
-    out->is_head = strcmp(method, "HEAD") == 0;
-    out->authorization = has(headers, "Authorization");
-    out->has_range = out->is_get && has(headers, "Range"); /* RFC 9110 section 14.2 */
-    if (begins_with(headers, 'i')) {
-        out->has_precondition = has(headers, "If-Match") ||
-                                has(headers, "If-Unmodified-Since");
-        out->has_conditional = has(headers, "If-None-Match") ||
-                               has(headers, "If-Modified-Since");
-    }
+    out->is_head = !out->is_get && strcmp(method, "HEAD") == 0;
+    out->authorization = has(&sent, "Authorization");
+    out->has_range = out->is_get && has(&sent, "Range"); /* RFC 9110 section 14.2 */
+    out->has_precondition = has(&sent, "If-Match") || has(&sent, "If-Unmodified-Since");
+    out->has_conditional = has(&sent, "If-None-Match") || has(&sent, "If-Modified-Since");
     if (!conf->ignore_client_control) {
-        read_client_control(headers, out);
+        read_client_control(&sent, out);
     }
     out->override = override;
-    out->bypass = why_bypass(out, headers, has_body);
+    out->bypass = why_bypass(out, &sent);
     out->of_post = out->bypass == DEVCACHE_REASON_METHOD && !strcmp(method, "POST") &&
-                   why_not_header(out, headers) == DEVCACHE_REASON_NONE;
+                   why_not_header(out, &sent) == DEVCACHE_REASON_NONE;
 }
 
 /* --- reuse ------------------------------------------------------------------------ */

@@ -374,14 +374,6 @@ const char *devcache_asked_odd(const devcache_exchange_t *x, devcache_slice_t ta
     return NULL;
 }
 
-static int has_body(request_rec *r)
-{
-    const char *length = apr_table_get(r->headers_in, "Content-Length");
-
-    return apr_table_get(r->headers_in, "Transfer-Encoding") ||
-           (length && strcmp(length, "0"));
-}
-
 /* Has the client shown a certificate, be it a bad one that is put up with? Then it may be
  * known to the origin, by headers and variables that say so, as a user would be. */
 static int shows_certificate(request_rec *r)
@@ -436,7 +428,7 @@ int devcache_asked_prepare(request_rec *r, devcache_exchange_t *x)
     x->vary.user_agent_exact = devcache_dir_user_agent_exact(dir);
     x->vary.encodings = devcache_conf_encodings(dir);
     devcache_policy_request(&x->policy, r->method, r->headers_in,
-                            devcache_fields_judge(r, x), has_body(r), &x->asked.req);
+                            devcache_fields_judge(r, x), &x->asked.req);
     if (r->user || x->asked.certified || shows_certificate(r)) {
         x->asked.req.authorization = 1; /* however they have shown who they are */
     }

@@ -7,7 +7,6 @@
 #include <http_request.h>
 #include <util_filter.h>
 #include "base/clock.h"
-#include "http/effect.h"
 #include "mod_devcache.h"
 #include "stats/stats.h"
 #include "request/asked.h"
@@ -347,11 +346,10 @@ static void invalidate_groups(request_rec *r, devcache_exchange_t *x)
 
 static void invalidate(request_rec *r, devcache_exchange_t *x)
 {
-    devcache_answer_t answer = {r->method, r->status, DEVCACHE_REASON_METHOD};
     const apr_table_t *fields;
 
     if (!x->dir || !x->asked.key.data ||
-        devcache_effect_of(&answer) != DEVCACHE_EFFECT_INVALIDATE) {
+        !devcache_policy_invalidates(r->method, r->status)) {
         return;
     }
     invalidate_key(r, x, x->asked.whole_key);

@@ -81,8 +81,16 @@ devcache_exchange_t *devcache_request_exchange(request_rec *r)
 
 /* ---- classification ------------------------------------------------------------- */
 
+/* With what the client's fields begin: a bit for each letter. */
+typedef apr_uint32_t letters_t;
+
+static letters_t letter_of(const char *name)
+{
+    return 1u << (*name & 31);
+}
+
 /* Remove every spelling of a field from the client's request. */
-static void strip_field(request_rec *r, const char *name)
+static void strip_field(request_rec *r, letters_t letters, const char *name)
 {
     const apr_array_header_t *all = apr_table_elts(r->headers_in);
     apr_size_t size = strlen(name) + 1;
@@ -90,6 +98,9 @@ static void strip_field(request_rec *r, const char *name)
     int letter = first >= 'a' && first <= 'z'; /* in both spellings; '-' may be '_' */
     int i;
 
+    if (letter && !(letters & letter_of(name))) {
+        return;
+    }
     for (i = 0; i < all->nelts; i++) {
         const char *key = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
         if (letter && devcache_field_lower_char(*key) != first) {
@@ -133,11 +144,15 @@ static void protect_from_connection(request_rec *r, const char *name)
     }
 }
 
-static void set_class_field(request_rec *r, const char *name, const char *value)
+static void set_class_field(request_rec *r, letters_t *letters, const char *name,
+                            const char *value)
 {
-    strip_field(r, name);
-    protect_from_connection(r, name);
+    strip_field(r, *letters, name);
+    if (*letters & letter_of("Connection")) {
+        protect_from_connection(r, name);
+    }
     apr_table_addn(r->headers_in, name, value);
+    *letters |= letter_of(name);
 }
 
 static void tell_environment(request_rec *r, const devcache_exchange_t *x)
@@ -146,7 +161,8 @@ static void tell_environment(request_rec *r, const devcache_exchange_t *x)
     apr_table_setn(r->notes, "devcache-device", x->device.class);
 }
 
-static void tell_viewer_fields(request_rec *r, const devcache_exchange_t *x)
+static void tell_viewer_fields(request_rec *r, letters_t *letters,
+                               const devcache_exchange_t *x)
 {
     apr_size_t i;
 
@@ -154,23 +170,26 @@ static void tell_viewer_fields(request_rec *r, const devcache_exchange_t *x)
         /* By kind as well: a TV folded to pc is still a TV to who asks for TVs. */
         int is = !strcmp(viewer_classes[i], x->device.class) ||
                  !strcmp(viewer_classes[i], x->device.kind);
-        set_class_field(r, viewer_fields[i], is ? "true" : "false");
+        set_class_field(r, letters, viewer_fields[i], is ? "true" : "false");
     }
 }
 
 /* What the classifier wants of the client's header, in one walk: browsers send a dozen
  * fields, half of which begin with "Sec-". Of several lines the first counts.
  * @return may one of them forbid the cache? */
-static int read_client(const apr_table_t *headers, devcache_device_input_t *in)
+static int read_client(const apr_table_t *headers, devcache_device_input_t *in,
+                       letters_t *letters)
 {
     const apr_array_header_t *all = apr_table_elts(headers);
     const char **wanted;
     int i, stands_out = 0;
 
     memset(in, 0, sizeof *in);
+    *letters = 0;
     for (i = 0; i < all->nelts; i++) {
         const apr_table_entry_t *e = &APR_ARRAY_IDX(all, i, apr_table_entry_t);
         stands_out |= devcache_ordinary_stands_out(e->key);
+        *letters |= letter_of(e->key);
         switch (devcache_field_lower_char(*e->key)) {
         case 'u':
             wanted = !strcasecmp(e->key, "User-Agent") ? &in->user_agent : NULL;
@@ -210,6 +229,7 @@ int devcache_request_classify(request_rec *r)
     devcache_server_t *server = devcache_conf_server(r->server);
     devcache_exchange_t *x;
     devcache_device_input_t in;
+    letters_t letters;
 
     if (!server->device && !server->store) {
         return DECLINED;
@@ -221,7 +241,7 @@ int devcache_request_classify(request_rec *r)
         return DECLINED;
     }
     x = devcache_request_begin(r);
-    x->asked.stands_out = read_client(r->headers_in, &in);
+    x->asked.stands_out = read_client(r->headers_in, &in, &letters);
     if (!server->device) {
         x->device.class = "-"; /* DevCacheClassify Off: a cache without devices */
         note_client(r, x);
@@ -234,10 +254,10 @@ int devcache_request_classify(request_rec *r)
                   x->device.kind, x->device.rule);
 
     if (server->vary.device_header) {
-        set_class_field(r, server->vary.device_header, x->device.class);
+        set_class_field(r, &letters, server->vary.device_header, x->device.class);
     }
     if (devcache_server_viewer_headers(server)) {
-        tell_viewer_fields(r, x);
+        tell_viewer_fields(r, &letters, x);
     }
     note_client(r, x);
     tell_environment(r, x);

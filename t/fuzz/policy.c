@@ -72,7 +72,7 @@ static void fuzz(const char *data, size_t len, apr_pool_t *p)
     conf.heuristic_percent = 10;
     conf.heuristic_max = apr_time_from_sec(3600);
     conf.max_object_size = 1000;
-    devcache_policy_request(&conf, "GET", request, NULL, 0, &req);
+    devcache_policy_request(&conf, "GET", request, NULL, &req);
     if (devcache_policy_storable(&conf, &req, 200, response, 0, -1, NOW, NOW, &f, p) ==
         DEVCACHE_REASON_NONE) {
         check_reuse(&conf, &req, &f);

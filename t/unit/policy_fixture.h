@@ -38,7 +38,7 @@ static inline devcache_request_t request(const devcache_policy_conf_t *conf,
                                          apr_pool_t *p)
 {
     devcache_request_t req;
-    devcache_policy_request(conf, method, fields(text, p), NULL, 0, &req);
+    devcache_policy_request(conf, method, fields(text, p), NULL, &req);
     return req;
 }
 
