@@ -288,6 +288,7 @@ static devcache_kept_e kind_of(devcache_slice_t name, const char *value)
            : devcache_field_is(name, "content-type")      ? DEVCACHE_KEPT_TYPE
            : devcache_field_is(name, "content-length")    ? DEVCACHE_KEPT_LENGTH
            : devcache_field_is(name, "vary")              ? DEVCACHE_KEPT_VARY
+           : devcache_field_is(name, "content-encoding")  ? DEVCACHE_KEPT_CODING
            : devcache_field_is(name, "date")              ? DEVCACHE_KEPT_DATE
            : devcache_field_is(name, "server")            ? DEVCACHE_KEPT_SERVER
            : devcache_field_is(name, "age")               ? DEVCACHE_KEPT_AGE
@@ -306,7 +307,6 @@ static int can_be_kept(const devcache_response_t *r)
 static void keep(devcache_kept_t *kept, const devcache_response_t *r)
 {
     const apr_array_header_t *all = apr_table_elts(r->lines);
-    unsigned seen = 0;
     int i;
 
     for (i = 0; i < all->nelts; i++) {
@@ -326,8 +326,8 @@ static void keep(devcache_kept_t *kept, const devcache_response_t *r)
                 r->content_type; /* by its address httpd sees that it is the same */
         }
         kept->repeats |= f->is >= DEVCACHE_KEPT_LENGTH && f->is <= DEVCACHE_KEPT_RANGES &&
-                         (seen & 1u << f->is);
-        seen |= 1u << f->is;
+                         (kept->kinds & 1u << f->is);
+        kept->kinds |= (apr_uint16_t)(1u << f->is);
     }
     kept->count = all->nelts;
     kept->response = *r;

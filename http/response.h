@@ -58,6 +58,7 @@ typedef enum devcache_kept_e {
     DEVCACHE_KEPT_DATE,
     DEVCACHE_KEPT_SERVER,
     DEVCACHE_KEPT_VARY,
+    DEVCACHE_KEPT_CODING, /* Content-Encoding */
     DEVCACHE_KEPT_LENGTH,
     DEVCACHE_KEPT_TYPE,
     DEVCACHE_KEPT_AGE,
@@ -78,7 +79,8 @@ typedef struct devcache_kept_t {
     apr_uint32_t state; /* atomic */
     apr_uint32_t tags;  /* relaxed; noted by request/tags.c. 0: nothing yet */
     int count;
-    int repeats;                  /* one that there should be once is there twice */
+    apr_uint16_t kinds;           /* a bit for each devcache_kept_e that is there */
+    apr_uint16_t repeats;         /* one that there should be once is there twice */
     devcache_response_t response; /* lines: NULL */
     devcache_kept_field_t field[];
 } devcache_kept_t;

@@ -34,18 +34,47 @@ static apr_status_t mark_out(ap_filter_t *f, apr_bucket_brigade *bb)
 
 /* ---- Vary and hints ------------------------------------------------------------- */
 
+/* Are the fields of the answer those that are known, and no others? */
+static int are_known(const request_rec *r, const devcache_exchange_t *x)
+{
+    const apr_array_header_t *all = apr_table_elts(r->headers_out);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
+    const devcache_kept_field_t *f = x->answer.known, *end = f + x->answer.count_known;
+
+    if (f == end || all->nelts != end - f || !apr_is_empty_table(r->err_headers_out)) {
+        return 0;
+    }
+    while (f < end && f->name == e->key && f->value == e->val) {
+        f++;
+        e++;
+    }
+    return f == end;
+}
+
+/* Neither a Vary, nor what needs one? */
+static int depends_on_nothing(const request_rec *r, const devcache_exchange_t *x,
+                              int known)
+{
+    unsigned kinds = known ? x->found.stored.kept->kinds : 1u << DEVCACHE_KEPT_ODD;
+
+    if (!(kinds & 1u << DEVCACHE_KEPT_ODD)) { /* which may be one by its name */
+        return !(kinds & (1u << DEVCACHE_KEPT_VARY | 1u << DEVCACHE_KEPT_CODING));
+    }
+    return !apr_table_get(r->err_headers_out, "Vary") &&
+           !apr_table_get(r->headers_out, "Vary") &&
+           !apr_table_get(r->headers_out, "Content-Encoding");
+}
+
 /* Where the cache is on, responses depend on the class if they are split by it;
  * elsewhere, as behind mod_cache's quick handler, which knows no Location yet, if their
  * Vary says so. */
 static const char *show_vary(request_rec *r, devcache_exchange_t *x,
-                             const devcache_server_t *server, int by_device)
+                             const devcache_server_t *server, int by_device, int known)
 {
-    int in_errors = apr_table_get(r->err_headers_out, "Vary") != NULL;
     const apr_table_t *fields = r->headers_out;
     const char *vary;
 
-    if (!in_errors && !apr_table_get(fields, "Vary") &&
-        !apr_table_get(fields, "Content-Encoding")) {
+    if (depends_on_nothing(r, x, known)) {
         vary = by_device ? server->device_vary : NULL;
         if (vary) {
             devcache_kept_field_t f = {"Vary", vary, 0, 4, DEVCACHE_KEPT_VARY};
@@ -54,7 +83,7 @@ static const char *show_vary(request_rec *r, devcache_exchange_t *x,
         }
         return vary;
     }
-    if (in_errors) {
+    if (apr_table_get(r->err_headers_out, "Vary")) {
         fields = devcache_request_fields_out(r);
         apr_table_unset(r->err_headers_out, "Vary");
     }
@@ -95,13 +124,13 @@ static void ask_for_hints(request_rec *r, const devcache_server_t *server)
     }
 }
 
-static void show_dependence(request_rec *r, devcache_exchange_t *x)
+static void show_dependence(request_rec *r, devcache_exchange_t *x, int known)
 {
     const devcache_server_t *server = devcache_conf_server(r->server);
     const devcache_dir_t *dir = devcache_conf_dir(r);
     int by_device = server->device && devcache_dir_enabled(dir) &&
                     devcache_dir_vary_device(dir);
-    const char *vary = show_vary(r, x, server, by_device);
+    const char *vary = show_vary(r, x, server, by_device, known);
 
     x->answer.vary = vary;
     if (vary && would_hint(r) && names_hints(server, by_device, vary)) {
@@ -372,6 +401,7 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     request_rec *r = f->r;
     devcache_exchange_t *x = f->ctx;
     apr_bucket *b;
+    int known;
 
     for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
          b = APR_BUCKET_NEXT(b)) {
@@ -386,8 +416,9 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
     if (!x->answer.at) {
         x->answer.at = devcache_now();
     }
-    show_dependence(r, x);
-    devcache_tags_hide(r, x);
+    known = are_known(r, x);
+    show_dependence(r, x, known);
+    devcache_tags_hide(r, x, known);
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
     if (x->dir && devcache_dir_status_header(x->dir) && x->asked.key.data &&

@@ -13,9 +13,11 @@
 
 /* Output filters of mod_headers and mod_security2; NULL: not loaded. */
 static ap_filter_rec_t *headers_filter, *security_filter;
+static const char *unknown_status; /* what httpd says for a code that it does not know */
 
 void devcache_restore_init(void)
 {
+    unknown_status = ap_get_status_line(HTTP_INTERNAL_SERVER_ERROR);
     headers_filter = ap_get_output_filter_handle("FIXUP_HEADERS_OUT");
     security_filter = ap_get_output_filter_handle("MODSECURITY_OUT");
 }
@@ -60,8 +62,7 @@ void devcache_restore_add_headers(request_rec *r)
 static const char *status_line(request_rec *r, const devcache_response_t *resp)
 {
     const char *known = ap_get_status_line(resp->status); /* "200 OK" */
-    int is_known = resp->status == HTTP_INTERNAL_SERVER_ERROR ||
-                   known != ap_get_status_line(HTTP_INTERNAL_SERVER_ERROR);
+    int is_known = resp->status == HTTP_INTERNAL_SERVER_ERROR || known != unknown_status;
     const char *reason = resp->reason && *resp->reason ? resp->reason
                          : is_known                    ? known + 4
                                                        : "Unknown";
@@ -126,6 +127,19 @@ static void put_stored(request_rec *r, devcache_exchange_t *x)
 
 /* ---- the same of a whole page, with all that is known of its fields ---- */
 
+/* As add_number() would write it. */
+static int is_number(const devcache_kept_field_t *f, apr_int64_t n)
+{
+    const char *at = f->value + f->value_len;
+
+    do {
+        if (at == f->value || *--at != (char)('0' + n % 10)) {
+            return 0;
+        }
+    } while ((n /= 10) > 0);
+    return at == f->value;
+}
+
 static void add_text(request_rec *r, devcache_exchange_t *x, const char *name,
                      const char *value, apr_size_t len, devcache_kept_e is)
 {
@@ -162,7 +176,7 @@ static void put_known(request_rec *r, devcache_exchange_t *x)
 {
     const devcache_kept_t *kept = x->found.stored.kept;
     apr_int64_t age = apr_time_sec(x->answer.age);
-    unsigned there = 0;
+    unsigned there = kept->kinds;
     int i;
 
     x->answer.room_known = kept->count + DEVCACHE_ADDED_MAX;
@@ -170,8 +184,7 @@ static void put_known(request_rec *r, devcache_exchange_t *x)
                                               sizeof *x->answer.known);
     for (i = 0; i < kept->count; i++) {
         const devcache_kept_field_t *f = &kept->field[i];
-        there |= 1u << f->is;
-        if (f->is == DEVCACHE_KEPT_LENGTH) {
+        if (f->is == DEVCACHE_KEPT_LENGTH && !is_number(f, x->answer.length)) {
             add_number(r, x, f->name, x->answer.length, DEVCACHE_KEPT_LENGTH);
         } else if (f->is == DEVCACHE_KEPT_AGE) {
             add_number(r, x, f->name, age, DEVCACHE_KEPT_AGE);

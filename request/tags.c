@@ -179,39 +179,42 @@ static int note_others(names_t *names, const request_rec *r, const devcache_exch
 
 enum { TAGS_NONE = 1, TAGS_SOME };
 
-/* Is there nothing to hide among the kept fields, by the default list? */
-static int has_nothing(devcache_kept_t *kept)
+/* Is there something to hide among the kept fields, by the default list? */
+static apr_uint32_t look_for_tags(devcache_kept_t *kept)
 {
-    apr_uint32_t known = __atomic_load_n(&kept->tags, __ATOMIC_RELAXED);
+    apr_uint32_t known = TAGS_NONE;
     names_t names = {{0}};
     unsigned i;
     int n;
 
+    for (n = 0; n < kept->count; n++) {
+        note_name(&names, kept->field[n].name);
+    }
+    for (i = 0; i < sizeof(defaults) / sizeof(*defaults); i++) {
+        known = may_have(&names, defaults[i].name) ? TAGS_SOME : known;
+    }
+    return may_have(&names, surrogate_control) ? TAGS_SOME : known;
+}
+
+static int has_nothing(devcache_kept_t *kept)
+{
+    apr_uint32_t known = __atomic_load_n(&kept->tags, __ATOMIC_RELAXED);
+
     if (!known) {
-        for (n = 0; n < kept->count; n++) {
-            note_name(&names, kept->field[n].name);
-        }
-        known = may_have(&names, surrogate_control) ? TAGS_SOME : TAGS_NONE;
-        for (i = 0; i < sizeof(defaults) / sizeof(*defaults); i++) {
-            known = may_have(&names, defaults[i].name) ? TAGS_SOME : known;
-        }
+        known = look_for_tags(kept);
         __atomic_store_n(&kept->tags, known, __ATOMIC_RELAXED);
     }
     return known == TAGS_NONE;
 }
 
-void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x)
+/* @param none  there is none among the fields that are known */
+static void hide_all(request_rec *r, const devcache_exchange_t *x,
+                     const apr_array_header_t *headers, int none)
 {
-    const devcache_dir_t *dir = devcache_conf_dir(r);
-    const apr_array_header_t *headers = headers_of(dir);
-    devcache_kept_t *kept = x->answer.count_known ? x->found.stored.kept : NULL;
     names_t names = {{0}};
     int hide_control = 1, i;
 
-    if (!devcache_dir_enabled(dir)) {
-        return;
-    }
-    if (!kept || headers != &default_headers || !has_nothing(kept)) {
+    if (!none) {
         note_names(&names, r->headers_out);
     } else if (!note_others(&names, r, x) && apr_is_empty_table(r->err_headers_out)) {
         return;
@@ -229,5 +232,17 @@ void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x)
     }
     if (hide_control && may_have(&names, surrogate_control) && !is_part(x)) {
         hide(r, &names, surrogate_control);
+    }
+}
+
+void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x, int known)
+{
+    const devcache_dir_t *dir = devcache_conf_dir(r);
+    const apr_array_header_t *headers = headers_of(dir);
+    devcache_kept_t *kept = x->answer.count_known ? x->found.stored.kept : NULL;
+    int none = kept && headers == &default_headers && has_nothing(kept);
+
+    if (devcache_dir_enabled(dir) && !(none && known)) {
+        hide_all(r, x, headers, none);
     }
 }

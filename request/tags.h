@@ -36,7 +36,10 @@ int devcache_tags_read(const devcache_dir_t *dir, devcache_slice_t key,
 int devcache_tags_invalidated(devcache_slice_t key, const apr_table_t *fields,
                               devcache_slice_t *pban, const char **perror, apr_pool_t *p);
 
-/** Where the cache is on, take them, and Surrogate-Control, out of what is sent. */
-void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x);
+/**
+ * Where the cache is on, take them, and Surrogate-Control, out of what is sent.
+ * @param known  but for Vary and what asks for hints all fields are x->answer.known
+ */
+void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x, int known);
 
 #endif

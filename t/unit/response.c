@@ -148,6 +148,7 @@ static void test_kept(apr_pool_t *p)
 
     apr_table_addn(r.lines, "Date", "today");
     apr_table_addn(r.lines, "vary", "Accept");
+    apr_table_addn(r.lines, "Content-encoding", "br");
     apr_table_addn(r.lines, "X-Odd", "a\nb");
     bytes = devcache_response_encode(&r, p);
     is_int(devcache_response_decode_kept(bytes, NULL, &got, p), APR_SUCCESS, "no room");
@@ -156,13 +157,18 @@ static void test_kept(apr_pool_t *p)
     ok(got.lines && !got.kept, "the first one decodes for itself");
     apr_table_set(got.lines, "ETag", "changed");
     is_int(devcache_response_decode_kept(bytes, room, &got, p), APR_SUCCESS, "again");
-    ok(!got.lines && got.kept && got.kept->count == 7, "the next is given what was kept");
+    ok(!got.lines && got.kept && got.kept->count == 8, "the next is given what was kept");
     is_int(got.status, 299, "status");
     is_str(got.content_type, "text/html", "content type");
     is_int(got.kept->field[0].is, DEVCACHE_KEPT_PLAIN, "ETag is a plain field");
     is_int(got.kept->field[4].is, DEVCACHE_KEPT_DATE, "Date");
     is_int(got.kept->field[5].is, DEVCACHE_KEPT_VARY, "Vary in any case");
-    is_int(got.kept->field[6].is, DEVCACHE_KEPT_ODD, "a line feed is odd");
+    is_int(got.kept->field[6].is, DEVCACHE_KEPT_CODING, "Content-Encoding");
+    is_int(got.kept->field[7].is, DEVCACHE_KEPT_ODD, "a line feed is odd");
+    ok(!(got.kept->kinds & 1u << DEVCACHE_KEPT_LENGTH) &&
+           !(~got.kept->kinds & (1u << DEVCACHE_KEPT_VARY | 1u << DEVCACHE_KEPT_CODING |
+                                 1u << DEVCACHE_KEPT_ODD)),
+       "which of them are there");
     is_int(got.kept->field[4].value_len, 5, "with its length");
     ok(same_fields(devcache_response_fields(&got, p), r.lines), "as a table if wanted");
 
