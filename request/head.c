@@ -26,10 +26,7 @@
 #define MAX_FIELDS 60
 #define MAX_ADDED 3 /* Connection, Keep-Alive, Content-Type */
 
-typedef struct field_t {
-    const char *name, *value;
-    apr_size_t name_len, value_len;
-} field_t;
+typedef devcache_kept_field_t field_t; /* odd, if its name is too long for it */
 
 typedef struct head_t {
     field_t field[MAX_FIELDS];
@@ -40,6 +37,7 @@ typedef struct head_t {
 } head_t;
 
 static ap_filter_rec_t *byterange, *content_length, *http_header, *http_outerror;
+static const char *status_ok; /* httpd's */
 
 /* ---- what is ordinary ----------------------------------------------------------- */
 
@@ -72,10 +70,26 @@ static int has_range(const request_rec *r)
 /* What BrowserMatch and the like ask of httpd's filter. */
 static int is_special(const request_rec *r)
 {
-    return apr_table_get(r->subprocess_env, "force-no-vary") ||
-           apr_table_get(r->subprocess_env, "force-response-1.0") ||
-           apr_table_get(r->subprocess_env, "downgrade-1.0") ||
-           apr_table_get(r->notes, "no-etag");
+    const apr_array_header_t *all = apr_table_elts(r->subprocess_env);
+    int i;
+
+    for (i = 0; i < all->nelts; i++) { /* mostly one, which is ours */
+        const char *name = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
+        if (!ap_cstr_casecmp(name, "force-no-vary") ||
+            !ap_cstr_casecmp(name, "force-response-1.0") ||
+            !ap_cstr_casecmp(name, "downgrade-1.0")) {
+            return 1;
+        }
+    }
+    return apr_table_get(r->notes, "no-etag") != NULL;
+}
+
+static int is_status_ok(const request_rec *r)
+{
+    return r->status == HTTP_OK && r->status_line &&
+           (r->status_line == status_ok ||
+            (!strncmp(r->status_line, "200 ", 4) &&
+             !*ap_scan_http_field_content(r->status_line)));
 }
 
 /* A kept type has been looked at. */
@@ -88,18 +102,16 @@ static int has_clean_type(const request_rec *r, const devcache_exchange_t *x)
 
 static int is_ordinary(const request_rec *r, const devcache_exchange_t *x)
 {
-    return r->status == HTTP_OK && r->status_line &&
-           !strncmp(r->status_line, "200 ", 4) &&
-           !*ap_scan_http_field_content(r->status_line) && has_clean_type(r, x) &&
-           !r->header_only && !r->assbackwards && !r->chunked && !r->no_cache &&
-           !r->content_encoding && apr_is_empty_array(r->content_languages) &&
+    return is_status_ok(r) && has_clean_type(r, x) && !r->header_only &&
+           !r->assbackwards && !r->chunked && !r->no_cache && !r->content_encoding &&
+           apr_is_empty_array(r->content_languages) &&
            apr_is_empty_table(r->err_headers_out) && !has_range(r) && !is_special(r) &&
            !APLOGrtrace3(r);
 }
 
 static apr_size_t field_size(const field_t *f)
 {
-    return f->name_len + f->value_len + sizeof(": \r\n") - 1;
+    return (apr_size_t)f->name_len + f->value_len + sizeof(": \r\n") - 1;
 }
 
 static int is_named(const field_t *f, const char *name, apr_size_t len)
@@ -109,12 +121,16 @@ static int is_named(const field_t *f, const char *name, apr_size_t len)
 
 #define IS_NAMED(f, name) is_named(f, name, sizeof(name) - 1)
 
-static void measure(field_t *f, const char *name, const char *value)
+/* @return 0: it is too long */
+static int measure(field_t *f, const char *name, const char *value)
 {
+    apr_size_t name_len = strlen(name), value_len = strlen(value);
+
     f->name = name;
     f->value = value;
-    f->name_len = strlen(name);
-    f->value_len = strlen(value);
+    f->name_len = (apr_uint16_t)name_len;
+    f->value_len = (apr_uint32_t)value_len;
+    return f->name_len == name_len && f->value_len == value_len;
 }
 
 /* Nobody has changed what was said of the length. */
@@ -125,20 +141,9 @@ static int is_number(const field_t *f, apr_off_t n)
     return f->value_len && apr_strtoi64(f->value, &end, 10) == n && !*end;
 }
 
-/* How long it is, and that it is clean, is known. */
-static devcache_kept_e collect_known(field_t *f, const devcache_kept_field_t *kept)
-{
-    f->name = kept->name;
-    f->value = kept->value;
-    f->name_len = kept->name_len;
-    f->value_len = kept->value_len;
-    return kept->is;
-}
-
 static devcache_kept_e collect_new(field_t *f, const apr_table_entry_t *e)
 {
-    measure(f, e->key, e->val);
-    return !f->name_len || *ap_scan_http_token(f->name) ||
+    return !measure(f, e->key, e->val) || !f->name_len || *ap_scan_http_token(f->name) ||
                    !devcache_field_is_clean(f->value, f->value_len) ||
                    IS_NAMED(f, "Transfer-Encoding") || IS_NAMED(f, "Connection") ||
                    IS_NAMED(f, "Keep-Alive")
@@ -152,7 +157,8 @@ static devcache_kept_e collect_new(field_t *f, const apr_table_entry_t *e)
 }
 
 /* All fields, if they can be sent as they are. */
-static int collect(head_t *head, const request_rec *r, const devcache_exchange_t *x)
+static int collect(head_t *head, const request_rec *r, const devcache_exchange_t *x,
+                   int all_known)
 {
     const devcache_kept_field_t *next = x->answer.known, *known;
     const devcache_kept_field_t *last = next + x->answer.count_known;
@@ -167,14 +173,22 @@ static int collect(head_t *head, const request_rec *r, const devcache_exchange_t
     if (all->nelts > MAX_FIELDS - MAX_ADDED) {
         return 0;
     }
+    all_known = all_known && all->nelts == x->answer.count_known;
     for (head->count = 0; head->count < all->nelts; head->count++, e++) {
         field_t *f = &head->field[head->count];
         known = NULL;
-        if (next != last && next->name == e->key) {
+        if (all_known) {
+            known = next++;
+        } else if (next != last && next->name == e->key) {
             known = next->value == e->val ? next : NULL;
             next++;
         }
-        is = known ? collect_known(f, known) : collect_new(f, e);
+        if (known) { /* how long it is, too, and that it is clean */
+            *f = *known;
+            is = known->is;
+        } else {
+            is = collect_new(f, e);
+        }
         head->size += field_size(f);
         switch (is) {
         case DEVCACHE_KEPT_ODD:
@@ -208,13 +222,13 @@ static int collect(head_t *head, const request_rec *r, const devcache_exchange_t
 
 /* ---- writing -------------------------------------------------------------------- */
 
-static char *put(char *at, const char *s, apr_size_t len)
+static inline char *put(char *at, const char *s, apr_size_t len)
 {
     memcpy(at, s, len);
     return at + len;
 }
 
-static char *put_field(char *at, const field_t *f)
+static inline char *put_field(char *at, const field_t *f)
 {
     at = put(at, f->name, f->name_len);
     at = put(at, ": ", 2);
@@ -326,8 +340,8 @@ static void leave_out(request_rec *r, const ap_filter_t *first, ap_filter_t *las
     r->proto_output_filters = last;
 }
 
-apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, ap_filter_t *next,
-                                apr_bucket_brigade *bb)
+apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, int known,
+                                ap_filter_t *next, apr_bucket_brigade *bb)
 {
     ap_filter_t *last = r->connection->master ? NULL : past_httpds(next);
     apr_off_t len = last && is_ordinary(r, x) ? whole_length(bb) : -1;
@@ -336,7 +350,7 @@ apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, ap_filte
     if (len >= 0 && !x->answer.count_known) {
         ap_set_content_length(r, len); /* as CONTENT_LENGTH would do */
     }
-    if (len < 0 || len != r->clength || !collect(&head, r, x)) {
+    if (len < 0 || len != r->clength || !collect(&head, r, x, known)) {
         return ap_pass_brigade(next, bb);
     }
     APR_BRIGADE_INSERT_HEAD(bb, make_head(r, &head, bb->bucket_alloc));
@@ -348,6 +362,7 @@ apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, ap_filte
 
 void devcache_head_init(void)
 {
+    status_ok = ap_get_status_line(HTTP_OK);
     byterange = ap_get_output_filter_handle("BYTERANGE");
     content_length = ap_get_output_filter_handle("CONTENT_LENGTH");
     http_header = ap_get_output_filter_handle("HTTP_HEADER");

@@ -19,10 +19,11 @@
 /**
  * Send an answer from the store, or one that is being stored; its fields are as clients are to
  * see them.
+ * @param known  x->answer.known has all fields there are
  * @param next  the filter behind the one that calls; what stands there may be left out
  */
-apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, ap_filter_t *next,
-                                apr_bucket_brigade *bb);
+apr_status_t devcache_head_pass(request_rec *r, devcache_exchange_t *x, int known,
+                                ap_filter_t *next, apr_bucket_brigade *bb);
 
 /** Once, when all modules are loaded. */
 void devcache_head_init(void);

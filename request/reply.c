@@ -69,12 +69,12 @@ static int depends_on_nothing(const request_rec *r, const devcache_exchange_t *x
  * elsewhere, as behind mod_cache's quick handler, which knows no Location yet, if their
  * Vary says so. */
 static const char *show_vary(request_rec *r, devcache_exchange_t *x,
-                             const devcache_server_t *server, int by_device, int known)
+                             const devcache_server_t *server, int by_device, int *known)
 {
     const apr_table_t *fields = r->headers_out;
     const char *vary;
 
-    if (depends_on_nothing(r, x, known)) {
+    if (depends_on_nothing(r, x, *known)) {
         vary = by_device ? server->device_vary : NULL;
         if (vary) {
             devcache_kept_field_t f = {"Vary", vary, 0, 4, DEVCACHE_KEPT_VARY};
@@ -83,6 +83,7 @@ static const char *show_vary(request_rec *r, devcache_exchange_t *x,
         }
         return vary;
     }
+    *known = 0;
     if (apr_table_get(r->err_headers_out, "Vary")) {
         fields = devcache_request_fields_out(r);
         apr_table_unset(r->err_headers_out, "Vary");
@@ -124,7 +125,7 @@ static void ask_for_hints(request_rec *r, const devcache_server_t *server)
     }
 }
 
-static void show_dependence(request_rec *r, devcache_exchange_t *x, int known)
+static void show_dependence(request_rec *r, devcache_exchange_t *x, int *known)
 {
     const devcache_server_t *server = devcache_conf_server(r->server);
     const devcache_dir_t *dir = devcache_conf_dir(r);
@@ -135,6 +136,7 @@ static void show_dependence(request_rec *r, devcache_exchange_t *x, int known)
     x->answer.vary = vary;
     if (vary && would_hint(r) && names_hints(server, by_device, vary)) {
         ask_for_hints(r, server);
+        *known = 0;
     }
 }
 
@@ -417,17 +419,18 @@ static apr_status_t reply_out(ap_filter_t *f, apr_bucket_brigade *bb)
         x->answer.at = devcache_now();
     }
     known = are_known(r, x);
-    show_dependence(r, x, known);
+    show_dependence(r, x, &known);
     devcache_tags_hide(r, x, known);
     invalidate(r, x);
     /* RFC 9211, section 2: a 504 of our own making is about no stored response. */
     if (x->dir && devcache_dir_status_header(x->dir) && x->asked.key.data &&
         x->answer.outcome != DEVCACHE_OUTCOME_TIMEOUT) {
         show_status(r, x);
+        known = 0;
     }
     ap_remove_output_filter(f);
     return x->phase == DEVCACHE_PHASE_SERVED || x->save.stored
-               ? devcache_head_pass(r, x, f->next, bb)
+               ? devcache_head_pass(r, x, known, f->next, bb)
                : ap_pass_brigade(f->next, bb);
 }
 

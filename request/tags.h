@@ -38,7 +38,7 @@ int devcache_tags_invalidated(devcache_slice_t key, const apr_table_t *fields,
 
 /**
  * Where the cache is on, take them, and Surrogate-Control, out of what is sent.
- * @param known  but for Vary and what asks for hints all fields are x->answer.known
+ * @param known  x->answer.known has all fields there are
  */
 void devcache_tags_hide(request_rec *r, const devcache_exchange_t *x, int known);
 
