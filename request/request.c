@@ -51,11 +51,10 @@ request_rec *devcache_request_last(request_rec *r)
 
 devcache_exchange_t *devcache_request_begin(request_rec *r)
 {
-    devcache_exchange_t *x = apr_pcalloc(r->pool, sizeof *x);
+    static const devcache_exchange_t nothing = {.answer.age = -1, .save.expect = -1};
+    devcache_exchange_t *x = apr_pmemdup(r->pool, &nothing, sizeof nothing);
 
     x->now = devcache_now();
-    x->answer.age = -1;
-    x->save.expect = -1;
     ap_set_module_config(r->request_config, &devcache_module, x);
     return x;
 }

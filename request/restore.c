@@ -140,8 +140,8 @@ static int is_number(const devcache_kept_field_t *f, apr_int64_t n)
     return at == f->value;
 }
 
-static void add_text(request_rec *r, devcache_exchange_t *x, const char *name,
-                     const char *value, apr_size_t len, devcache_kept_e is)
+static inline void add_text(request_rec *r, devcache_exchange_t *x, const char *name,
+                            const char *value, apr_size_t len, devcache_kept_e is)
 {
     devcache_kept_field_t f = {name, value, (apr_uint32_t)len, (apr_uint16_t)strlen(name),
                                (unsigned char)is};

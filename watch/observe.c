@@ -229,13 +229,19 @@ static void count_request(request_rec *r, devcache_observed_t *o)
     devcache_shadow_count(o->place, o->x.device.class, &n);
 }
 
+/* The exchange of a request; NULL where nothing is observed at all. */
+static devcache_exchange_t *exchange_of(request_rec *r)
+{
+    return devcache_shadow_exists() ? devcache_request_exchange(r) : NULL;
+}
+
 int devcache_observe_handler(request_rec *r)
 {
-    devcache_exchange_t *x = devcache_request_exchange(r);
+    devcache_exchange_t *x = exchange_of(r);
     apr_table_t *own = r->headers_in;
     devcache_observed_t *o;
 
-    if (devcache_decide_is_ours(r, x) != DEVCACHE_OURS_OBSERVED || x->observed) {
+    if (!x || devcache_decide_is_ours(r, x) != DEVCACHE_OURS_OBSERVED || x->observed) {
         return DECLINED;
     }
     x->observed = o = apr_pcalloc(r->pool, sizeof *o);
@@ -409,9 +415,12 @@ static apr_status_t observe_out(ap_filter_t *f, apr_bucket_brigade *bb)
  * error page that httpd makes would not be stored. */
 void devcache_observe_insert(request_rec *r)
 {
-    devcache_exchange_t *x = devcache_request_exchange(r);
+    devcache_exchange_t *x = exchange_of(r);
 
-    if (x && x->observed) {
+    if (!x) {
+        return;
+    }
+    if (x->observed) {
         if (!r->prev || ap_is_HTTP_ERROR(r->status)) {
             return;
         }
