@@ -188,7 +188,7 @@ static void register_hooks(apr_pool_t *p)
 }
 /* clang-format on */
 
-module AP_MODULE_DECLARE_DATA devcache_module = {
+__attribute__((visibility("default"))) module AP_MODULE_DECLARE_DATA devcache_module = {
     STANDARD20_MODULE_STUFF,
     devcache_conf_create_dir,
     devcache_conf_merge_dir,
