@@ -63,7 +63,8 @@ int devcache_media_is_for_data(const char *accept)
         const char *slash;
         size_t len = 0;
 
-        while (len < range.len && !strchr("; \t", range.data[len])) {
+        while (len < range.len && range.data[len] != ';' && range.data[len] != ' ' &&
+               range.data[len] != '\t') {
             len++;
         }
         slash = memchr(range.data, '/', len);
