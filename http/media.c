@@ -36,19 +36,34 @@ static int is_file(const char *path)
     return 0;
 }
 
-int devcache_media_belies(const char *path, const char *type)
+static int is_one_of(const char *type, const char *const *names, size_t n)
 {
     size_t i;
 
-    for (i = 0; type && i < N(made); i++) {
-        size_t len = strlen(made[i]);
+    for (i = 0; type && i < n; i++) {
+        size_t len = strlen(names[i]);
 
-        if (strncasecmp(type, made[i], len) == 0 &&
+        if (strncasecmp(type, names[i], len) == 0 &&
             (!type[len] || strchr("; \t,", type[len]))) {
-            return is_file(path);
+            return 1;
         }
     }
     return 0;
+}
+
+int devcache_media_belies(const char *path, const char *type)
+{
+    return is_one_of(type, made, N(made)) && is_file(path);
+}
+
+int devcache_media_may_be_events(const char *type)
+{
+    static const char *const rows[] = {
+        "application/x-ndjson",    "application/ndjson",    "application/jsonl",
+        "application/stream+json", "application/jsonlines", "application/json-seq",
+    };
+
+    return is_one_of(type, rows, N(rows));
 }
 
 int devcache_media_is_for_data(const char *accept)

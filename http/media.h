@@ -18,6 +18,13 @@
 int devcache_media_belies(const char *path, const char *type);
 
 /**
+ * Is this one JSON text after another? Without a length that may be events as they come, as
+ * well as an export.
+ * @param type  Content-Type; NULL: none
+ */
+int devcache_media_may_be_events(const char *type);
+
+/**
  * Does Accept leave out pages (HTML) and what may be one? Who asks so wants data, a feed or
  * a picture, and applications may have that at the URL of a page.
  * @param accept  NULL: anything is taken

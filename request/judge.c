@@ -142,6 +142,14 @@ static int is_disguised(request_rec *r, const devcache_exchange_t *x)
                                  x->origin.type ? x->origin.type : r->content_type);
 }
 
+/* Events as they come? Nobody has said that they are for all. */
+static int is_running(request_rec *r, const devcache_exchange_t *x)
+{
+    return (x->answer.fresh.flags & DEVCACHE_OWN_LIFETIME) && x->save.expect < 0 &&
+           devcache_media_may_be_events(x->origin.type ? x->origin.type
+                                                       : r->content_type);
+}
+
 /* Has the answer no body of its own, but confirms the stored one? */
 static int is_about_stored(const devcache_exchange_t *x)
 {
@@ -189,9 +197,9 @@ devcache_reason_e devcache_judge_storable(request_rec *r, devcache_exchange_t *x
     }
     if (reason == DEVCACHE_REASON_NONE) {
         devcache_said_judge_lifetime(r, x, fields);
-        if (is_disguised(r, x)) {
-            reason = DEVCACHE_REASON_DISGUISED;
-        }
+        reason = is_disguised(r, x) ? DEVCACHE_REASON_DISGUISED
+                 : is_running(r, x) ? DEVCACHE_REASON_ENDLESS
+                                    : DEVCACHE_REASON_NONE;
     }
     x->answer.fresh.flags |= is_about_stored(x)
                                  ? x->found.stored.fresh.flags & DEVCACHE_FRAGMENTS

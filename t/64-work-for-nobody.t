@@ -18,6 +18,9 @@ DevCacheDefaultTTL 60
     DevCacheFinish 500ms
     DevCacheMaxObjectSize 4M
 </Location>
+<Location "/ours/">
+    DevCacheDefaultTTL 60
+</Location>
 <Location "/at-once/">
     DevCacheFinish 0
 </Location>
@@ -76,7 +79,17 @@ for my $type ('text/event-stream', 'Text/Event-Stream; charset=utf-8', 'multipar
     ok defined lasts($_, 2), '  which ends when he goes' for $first, $second;
     is busy(), 0, '  and nothing waits for it';
 }
+for my $type ('application/x-ndjson', 'application/stream+json;charset=utf-8') {
+    my $path = '/ours/rows' . ++$n;
+    my ($one, $first) = begun($path, { 'Content-Type' => $type, @chunked }, '{"n":1}');
+    my ($two, $second) = begun($path, { 'Content-Type' => $type, @chunked }, '{"n":2}');
+    is $two->body_of(7), '{"n":2}', "$type, a lifetime of ours: the second visitor has his own";
+    $_->client->reset for $one, $two;
+    ok defined lasts($_, 2), '  which ends when he goes' for $first, $second;
+}
 is $t->counters->{stored}, 0, 'none was stored';
+$t->exchange('/ours/export', [200, { 'Content-Type' => 'application/x-ndjson' }, '{}']);
+$t->is_stored('/ours/export', 'rows of a known length');
 
 # Unknown types: it is known by its length.
 my ($one, $first) = begun('/ticker', { %fresh, @chunked });
