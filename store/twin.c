@@ -288,8 +288,11 @@ static int are_same_files(int a, int b, apr_uint64_t body_len)
 {
     char *blocks = malloc(2 * DEVCACHE_SUMS_BLOCK);
     apr_uint64_t at = DEVCACHE_FILE_HEADER, end = at + body_len;
-    int same = blocks != NULL;
+    int same = 1;
 
+    if (!blocks) {
+        return 0;
+    }
     while (same && at < end) {
         apr_size_t len = end - at < DEVCACHE_SUMS_BLOCK ? (apr_size_t)(end - at)
                                                         : DEVCACHE_SUMS_BLOCK;
