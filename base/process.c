@@ -114,3 +114,12 @@ apr_uint64_t devcache_process_world(void)
     }
     return XXH3_64bits_withSeed(boot, (size_t)n, (XXH64_hash_t)ns.st_ino) | 1;
 }
+
+void devcache_process_mask_signals(sigset_t *before)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGBUS);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}

@@ -10,6 +10,7 @@
 #define DEVCACHE_BASE_PROCESS_H
 
 #include <apr.h>
+#include <signal.h>
 
 typedef struct devcache_process_t {
     apr_uint32_t pid;
@@ -34,5 +35,12 @@ int devcache_process_has_memory(apr_uint32_t pid);
  * PID namespace, as a hash; 0: not known.
  */
 apr_uint64_t devcache_process_world(void);
+
+/**
+ * Before a thread is started: it gets none of the signals that are the business of the
+ * server's own threads. SIGBUS is of whoever causes it (base/bus.h).
+ * @param before  what the caller had, for pthread_sigmask(SIG_SETMASK) afterwards
+ */
+void devcache_process_mask_signals(sigset_t *before);
 
 #endif

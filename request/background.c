@@ -33,6 +33,7 @@
 #include <unistd.h>
 #include <util_filter.h>
 #include "base/fault.h"
+#include "base/process.h"
 #include "mod_devcache.h"
 #include "request/asked.h"
 #include "request/request.h"
@@ -430,6 +431,7 @@ void devcache_background_start(server_rec *main_server)
 void devcache_background_child_init(apr_pool_t *pchild, server_rec *s)
 {
     int threaded = 0;
+    sigset_t before;
     apr_status_t rv;
 
     apr_socket_create(&dummy, APR_INET, SOCK_STREAM, APR_PROTO_TCP, pchild);
@@ -437,7 +439,11 @@ void devcache_background_child_init(apr_pool_t *pchild, server_rec *s)
         no_threads) {
         return;
     }
-    rv = apr_thread_pool_create(&threads, 0, THREADS, pchild);
+    /* All at once: to start them as jobs come leaves a job waiting for another one to end
+     * where a thread has been woken for that and has not taken it yet. */
+    devcache_process_mask_signals(&before);
+    rv = apr_thread_pool_create(&threads, THREADS, THREADS, pchild);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rv != APR_SUCCESS) {
         threads = NULL;
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,

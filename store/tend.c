@@ -37,6 +37,7 @@
 #include <xxhash.h>
 #include "base/bus.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/shm.h"
 #include "store/attach.h"
 #include "store/evict.h"
@@ -213,18 +214,15 @@ static void *tender(void *data)
     return NULL;
 }
 
-/* Signals are the business of the server's own threads; SIGBUS is of whoever causes it. */
 static apr_status_t start_tender(devcache_store_t *st)
 {
     pthread_attr_t attr;
-    sigset_t all, before;
+    sigset_t before;
     int rc;
 
-    sigfillset(&all);
-    sigdelset(&all, SIGBUS);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    devcache_process_mask_signals(&before);
     rc = pthread_create(&st->tender, &attr, tender, st);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);

@@ -41,6 +41,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/shm.h"
 #include "tier/internal.h"
 
@@ -230,11 +231,10 @@ void devcache_tier_works(devcache_tier_worker_t *w, apr_uint32_t *flag)
 
 int devcache_tier_start_thread(pthread_t *thread, void *(*run)(void *), void *baton)
 {
-    sigset_t all, before;
+    sigset_t before;
     int rc;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    devcache_process_mask_signals(&before);
     rc = pthread_create(thread, NULL, run, baton);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc == 0;
