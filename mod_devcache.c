@@ -49,6 +49,7 @@
 #include "request/canon.h"
 #include "request/fragments.h"
 #include "request/head.h"
+#include "request/length.h"
 #include "request/origin.h"
 #include "request/part.h"
 #include "request/purge.h"
@@ -180,6 +181,7 @@ static void register_hooks(apr_pool_t *p)
     devcache_save_register();
     devcache_resume_register();
     devcache_said_register();
+    devcache_length_register();
     devcache_fragments_register();
     devcache_reply_register();
     devcache_observe_register();

@@ -27,6 +27,7 @@
 #include "request/decide.h"
 #include "request/fields.h"
 #include "request/fragments.h"
+#include "request/length.h"
 #include "request/piece.h"
 #include "request/restore.h"
 #include "request/said.h"
@@ -90,7 +91,7 @@ static int run_once(request_rec *r, devcache_exchange_t *x, apr_table_t *fields,
     int rv;
 
     x->origin.requested_at = devcache_now();
-    x->origin.status = 0;
+    x->origin.status = x->origin.overlong = 0;
     x->origin.running = 1;
     x->origin.blank = r->headers_out;
     devcache_backend_begin(only_new);
@@ -99,8 +100,10 @@ static int run_once(request_rec *r, devcache_exchange_t *x, apr_table_t *fields,
         r->method = "GET";
         r->header_only = 0;
     }
+    devcache_length_begin(r, x);
     show_copy(r, x);
     rv = ap_run_handler(r);
+    devcache_length_end(r);
     show_real(r, x);
     devcache_request_show_head(r, x);
     r->headers_in = x->asked.own_fields;

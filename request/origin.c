@@ -21,6 +21,7 @@
 #include "request/backend.h"
 #include "request/decide.h"
 #include "request/fragments.h"
+#include "request/length.h"
 #include "request/part.h"
 #include "request/restore.h"
 #include "request/said.h"
@@ -191,6 +192,7 @@ void devcache_origin_insert(request_rec *r)
     if (x) {
         x->origin.blank = r->headers_out; /* of an internal redirect */
         if (x->origin.running) {
+            devcache_length_begin(r, x);
             devcache_said_insert(r, x);
             devcache_fragments_insert(r, x);
         }

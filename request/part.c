@@ -27,6 +27,7 @@
 #include "http/directive.h"
 #include "http/field.h"
 #include "purge/ban.h"
+#include "request/length.h"
 #include "request/tags.h"
 #include "setup/guard.h"
 #include "mod_devcache.h"
@@ -225,7 +226,9 @@ int devcache_part_handler(request_rec *r)
     around = x->part.running;
     x->part.running = r;
     x->part.any = 1;
+    devcache_length_begin(r, x);
     rv = ap_run_handler(r);
+    devcache_length_end(r);
     x->part.running = around;
     if ((why = why_not_for_all(r, x, rv))) {
         spoil(r, x, why);
