@@ -7,7 +7,9 @@
  * next bytes, at most PIECE of them, in memory. A piece that is not in the store is fetched
  * in the thread that reads. One that cannot be had any more, as the origin fails or has
  * another version now, is an error of reading, by which httpd closes the connection: the
- * client sees that it has not got all.
+ * client sees that it has not got all. Where the store had no room for it, as segments
+ * are filled faster than emptied for a moment, it is fetched again a little later; where
+ * there is still none, the next visitors get the response whole, without slices.
  *
  * Bytes are copied, as a file for each piece of a film would stay open to its end.
  */
@@ -23,6 +25,7 @@
 
 #define PIECE 65536 /* bytes read at once */
 #define TRIES 4     /* to find what others fetch, or evict */
+#define PAUSE 5000  /* us; twice as long with each try */
 
 typedef struct body_t {
     apr_bucket_refcount refcount; /* first: of the buckets that are parts of it */
@@ -100,9 +103,14 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos)
             break; /* this thread holds a connection to the origin, and may get no other */
         }
         rv = fetch_piece(body->r, body->x, body->of, &body->stored, span);
-        if (rv != APR_SUCCESS) {
+        if (APR_STATUS_IS_EAGAIN(rv)) {
+            apr_sleep(PAUSE << tries);
+        } else if (rv != APR_SUCCESS) {
             break;
         }
+    }
+    if (APR_STATUS_IS_EAGAIN(rv)) {
+        devcache_piece_lost(body->x, DEVCACHE_PIECE_USELESS, DEVCACHE_REASON_STORE_ERROR);
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, body->r,
                   DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT

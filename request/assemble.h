@@ -14,7 +14,8 @@
 
 /**
  * Fetches a piece of x->found into the store, or waits for somebody who does.
- * @return APR_SUCCESS: look again; else it cannot be had
+ * @return APR_SUCCESS: look again; APR_EAGAIN: the store had no room for it; else it cannot
+ *         be had
  */
 typedef apr_status_t devcache_assemble_fetch_fn(request_rec *r, devcache_exchange_t *x,
                                                 const devcache_hit_t *of,

@@ -411,7 +411,9 @@ static apr_status_t look_again(request_rec *r, devcache_exchange_t *x,
 devcache_reason_e devcache_partial_publish(request_rec *r, devcache_exchange_t *x)
 {
     devcache_hit_t *now;
-    apr_status_t rv = devcache_store_fill_publish(x->save.fill, &x->save.what);
+    apr_status_t rv = x->piece.alone && DEVCACHE_FAULT("piece-room")
+                          ? APR_ENOSPC
+                          : devcache_store_fill_publish(x->save.fill, &x->save.what);
 
     DEVCACHE_KILL_HERE("kill-in-partial");
     if (rv == APR_SUCCESS && x->piece.alone) {

@@ -427,6 +427,10 @@ apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
     if (result == DEVCACHE_PIECE_CHANGED) {
         devcache_decide_end(r, x, x->now);
     }
+    if (result == DEVCACHE_PIECE_NONE &&
+        as.answer.reason == DEVCACHE_REASON_STORE_ERROR) {
+        return APR_EAGAIN;
+    }
     /* What was purged while it came may be asked for again. */
     return result == DEVCACHE_PIECE_STORED || as.answer.reason == DEVCACHE_REASON_REMOVED
                ? APR_SUCCESS

@@ -31,7 +31,8 @@ void devcache_refresh_whole(request_rec *r, devcache_exchange_t *x);
  * Fetch a piece of a stored response into the store, in this thread, by a request of the
  * server's own that is as the visitor's; or wait for somebody who does. Of another version
  * by now, the stored response has to be validated before it is used again.
- * @return APR_SUCCESS: look for it; else it cannot be had
+ * @return APR_SUCCESS: look for it; APR_EAGAIN: it came, and the store had no room for it;
+ *         else it cannot be had
  */
 apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
                                     const devcache_hit_t *of,

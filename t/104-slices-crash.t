@@ -184,6 +184,19 @@ for my $n (2 .. 4) {
     };
 }
 
+subtest 'no room for a slice, for a moment: it is fetched again' => sub {
+    $t = DevCache::Test->start($conf, env => { DEVCACHE_FAULT => 'piece-room:2' });
+    my $auto = auto_origin($t);
+    for my $try (1 .. 6) { # by any child
+        my $res = $t->get("/film/$try");
+        ok $res->{complete} && $res->{body} eq $film, 'all of it comes';
+    }
+    my %asked;
+    $asked{ "$_->[1] " . $_->[2]{range} }++ for $auto->requests;
+    ok scalar(grep { $_ > 1 } values %asked), 'a slice was asked for twice' or diag explain \%asked;
+    $t->finish;
+};
+
 # --- again and again, under a load -----------------------------------------------------------------
 
 subtest 'under a load of ranges' => sub {
