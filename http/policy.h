@@ -48,6 +48,7 @@ typedef struct devcache_policy_conf_t {
     int store_set_cookie;
     const apr_array_header_t
         *targets; /* const char *: targeted fields, RFC 9213, best first */
+    const apr_array_header_t *known_headers; /* const char *: no answer is about them */
 } devcache_policy_conf_t;
 
 /* In which nothing is said: to begin with, where the values do not come from directives. */

@@ -3,6 +3,7 @@
 
 #include "http/directive.h"
 #include "http/field.h"
+#include "http/ordinary.h"
 
 /*
  * May a response be stored, and for how long is it fresh (RFC 9111 sections 3 and 4.2)?
@@ -240,10 +241,21 @@ static int is_part(const reading_t *r)
     return r->status == 206;
 }
 
+/* Without control characters. What is not ASCII is negative, or above. */
+static int is_visible(const char *at)
+{
+    while (*at >= 0x20 && *at < 0x7f) {
+        at++;
+    }
+    return !*at;
+}
+
 /* An ordinary request's header section: of a size that no origin minds, without anything
  * but visible ASCII, and without what filters of attacks look for: markup, quotes, commands,
- * paths that lead upwards. Where a URL may well be unknown (404) "%" is none of these. */
-static int is_plain(const apr_table_t *headers, int is_missing)
+ * paths that lead upwards. Where a URL may well be unknown (404) "%" is none of these. What
+ * is in a field that the administrator knows is his word. */
+static int is_plain(const devcache_policy_conf_t *conf, const apr_table_t *headers,
+                    int is_missing)
 {
     const char *odd = is_missing ? "<>'`{}|\\^$" : "<>'`{}|\\^$%";
     const apr_array_header_t *lines = apr_table_elts(headers);
@@ -252,16 +264,17 @@ static int is_plain(const apr_table_t *headers, int is_missing)
     int i;
 
     for (i = 0; i < lines->nelts; i++) {
-        const char *at;
-        for (at = e[i].val; *at; at++) {
-            if (*at < 0x20 || *at == 0x7f || strchr(odd, *at)) {
-                return 0;
-            }
-        }
-        if (strstr(e[i].val, "..") || !strcasecmp(e[i].key, "Range")) {
+        apr_size_t len = strlen(e[i].val);
+
+        if ((strcspn(e[i].val, odd) < len || strstr(e[i].val, "..") ||
+             !strcasecmp(e[i].key, "Range")) &&
+            !devcache_ordinary_is_among(conf->known_headers, e[i].key)) {
             return 0;
         }
-        bytes += strlen(e[i].key) + (apr_size_t)(at - e[i].val) + 4;
+        if (!is_visible(e[i].val)) {
+            return 0;
+        }
+        bytes += strlen(e[i].key) + len + 4;
     }
     return bytes <= PLAIN_MAX_BYTES;
 }
@@ -276,12 +289,14 @@ static int is_program(const apr_table_t *headers)
 
 /* An error that the sender's header provoked must not become everybody's page (cache
  * poisoned denial of service): errors are stored only for a plain request. */
-static int is_provoked(const devcache_request_t *req, const reading_t *r)
+static int is_provoked(const devcache_policy_conf_t *conf, const devcache_request_t *req,
+                       const reading_t *r)
 {
     int is_missing = r->status == 404 || r->status == 410;
 
-    return r->status >= 400 && (!req->headers || !is_plain(req->headers, is_missing) ||
-                                (r->status == 403 && is_program(req->headers)));
+    return r->status >= 400 &&
+           (!req->headers || !is_plain(conf, req->headers, is_missing) ||
+            (r->status == 403 && is_program(req->headers)));
 }
 
 /* A "Bad Request" only with a lifetime of its own, not with the Expires that a site puts on
@@ -292,7 +307,8 @@ static int is_never_stored(const reading_t *r)
            (r->group == IF_PLAIN && r->said.s_maxage < 0 && r->said.max_age < 0);
 }
 
-static devcache_reason_e judge_message(const devcache_request_t *req, const reading_t *r)
+static devcache_reason_e judge_message(const devcache_policy_conf_t *conf,
+                                       const devcache_request_t *req, const reading_t *r)
 {
     if (framing_conflicts(r->headers)) {
         return DEVCACHE_REASON_CONFLICT;
@@ -300,9 +316,9 @@ static devcache_reason_e judge_message(const devcache_request_t *req, const read
     if (is_part(r)) {
         return DEVCACHE_REASON_PARTIAL; /* RFC 9111 section 3.3 is not made use of */
     }
-    return is_never_stored(r)    ? DEVCACHE_REASON_STATUS
-           : is_provoked(req, r) ? DEVCACHE_REASON_PROVOKED
-                                 : DEVCACHE_REASON_NONE;
+    return is_never_stored(r)          ? DEVCACHE_REASON_STATUS
+           : is_provoked(conf, req, r) ? DEVCACHE_REASON_PROVOKED
+                                       : DEVCACHE_REASON_NONE;
 }
 
 /* --- permission ------------------------------------------------------------------- */
@@ -667,7 +683,7 @@ devcache_reason_e devcache_policy_storable(const devcache_policy_conf_t *conf,
         return reason;
     }
     read_response(&r, conf, status, headers, received_at, p);
-    reason = judge_message(req, &r);
+    reason = judge_message(conf, req, &r);
     if (reason == DEVCACHE_REASON_NONE) {
         reason = judge_permission(conf, req, &r);
     }

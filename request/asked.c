@@ -422,7 +422,7 @@ int devcache_asked_prepare(request_rec *r, devcache_exchange_t *x)
     const char *error = NULL;
 
     x->server = devcache_conf_server(r->server);
-    devcache_conf_policy(dir, &x->policy);
+    devcache_conf_policy(x->server, dir, &x->policy);
     x->vary = x->server->vary;
     x->vary.by_device = devcache_dir_vary_device(dir) && x->server->device;
     x->vary.user_agent_exact = devcache_dir_user_agent_exact(dir);

@@ -75,7 +75,8 @@ static const char *const default_target_names[] = {"CDN-Cache-Control"};
 static const apr_array_header_t default_targets = {NULL, sizeof(char *), 1, 1,
                                                    (char *)default_target_names};
 
-void devcache_conf_policy(const devcache_dir_t *dir, devcache_policy_conf_t *out)
+void devcache_conf_policy(const devcache_server_t *server, const devcache_dir_t *dir,
+                          devcache_policy_conf_t *out)
 {
     out->default_ttl = devcache_dir_default_ttl(dir);
     out->heuristic_percent = devcache_dir_heuristic_percent(dir);
@@ -94,4 +95,5 @@ void devcache_conf_policy(const devcache_dir_t *dir, devcache_policy_conf_t *out
     out->store_set_cookie = devcache_dir_store_set_cookie(dir);
     out->targets = devcache_dir_targets(dir) ? devcache_dir_targets(dir)
                                              : &default_targets;
+    out->known_headers = devcache_server_known_headers(server);
 }

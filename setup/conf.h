@@ -179,7 +179,8 @@ static inline const devcache_dir_t *devcache_conf_dir(const request_rec *r)
 /** DevCacheEncodings: const char *, the dearest first; NULL: keep what clients say. */
 const apr_array_header_t *devcache_conf_encodings(const devcache_dir_t *dir);
 
-/** The policy's part of a directory's configuration, defaults applied. */
-void devcache_conf_policy(const devcache_dir_t *dir, devcache_policy_conf_t *out);
+/** The policy's part of a server's and a directory's configuration, defaults applied. */
+void devcache_conf_policy(const devcache_server_t *server, const devcache_dir_t *dir,
+                          devcache_policy_conf_t *out);
 
 #endif

@@ -267,6 +267,9 @@ for my $status (403, 404) {
 }
 $site->fetched("$_->[0]: none that is stored", "/error/$_->[0]", $_) for
     map { [$_, 'Cache-Control' => 'max-age=60'] } (406) x 2;
+$site->fetched('odd letters in a field that the administrator knows', '/error/known',
+    [404, 'Cache-Control' => 'max-age=60'], 'X-Mine' => 'a `name` {1}');
+$site->cached('are no reason', '/error/known');
 $site->fetched('a page that is there', '/error/fresh');
 $site->fetched('an attack on it', '/error/fresh', [500], 'Cache-Control' => 'no-cache',
     'User-Agent' => PC . '<script>');
