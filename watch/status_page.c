@@ -341,7 +341,7 @@ static void show_odd(request_rec *r, const devcache_report_t *rep)
 static void show_reasons(request_rec *r, const devcache_report_t *rep)
 {
     ap_rputs("<section><h2>Why not from the cache</h2><div class=\"scroll\" "
-             "tabindex=\"0\"><table>\n",
+             "tabindex=\"0\"><table class=\"why\">\n",
              r);
     show_why(r, DEVCACHE_REASON_KIND_LOOKUP, "the origin was asked");
     show_why(r, DEVCACHE_REASON_KIND_STORE, "its answer was not stored");
