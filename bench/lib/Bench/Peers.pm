@@ -313,7 +313,8 @@ my @srcache_files = (@srcache_modules, map { "share/lua/5.1/$_.lua" } qw(nginx/r
 
 sub in_usr {
     my ($path) = @_;
-    return (grep { -e } map { "$_/$path" } '/usr', "$build/peers/usr")[0];
+    my ($found) = grep { -e } map { "$_/$path" } '/usr', "$build/peers/usr";
+    return $found;    # one value, also where there is none
 }
 
 # What is not there; "": it can be compared with.
