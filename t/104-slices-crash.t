@@ -46,18 +46,11 @@ sub answer {
     $fetch->end;
 }
 
-sub child_of {
-    my ($t, $req) = @_;
-    my $port = $req->client->{wire}{socket}->sockport;
-    my ($line) = $t->wait_log(qr{\[client 127\.0\.0\.1:$port\].*DC0102});
-    return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
-}
-
 # Another one who wants the same, in another child than $owner.
 sub in_another_child {
     my ($t, $owner, @request) = @_;
     my @all;
-    do { push @all, $t->send_req(@request) } until child_of($t, $all[-1]) != $owner;
+    do { push @all, $t->send_req(@request) } until $t->child_of($all[-1]) != $owner;
     return @all;
 }
 
@@ -70,7 +63,7 @@ subtest 'killed while a slice is asked for: somebody who waits takes over' => su
     my @request = ('/film/first', Range => 'bytes=0-9');
     my $own = $t->send_req(@request);
     my $fetch = $t->origin->accept;
-    my $owner = child_of($t, $own);
+    my $owner = $t->child_of($own);
     my @rest = in_another_child($t, $owner, @request);
     $t->wait_counter(flight_followers => scalar @rest);
     answer($fetch, 30_000);
@@ -92,7 +85,7 @@ subtest 'killed while it fetches a slice in the middle: who waits for that gets 
     answer($t->origin->accept);
     my $fetch = $t->origin->accept;
     is $fetch->header('Range'), 'bytes=65536-131071', 'the second slice';
-    my $owner = child_of($t, $own);
+    my $owner = $t->child_of($own);
     my @rest = in_another_child($t, $owner, '/film/middle');
     $t->wait_counter(flight_followers => scalar @rest);
     answer($fetch, 30_000);
@@ -122,7 +115,7 @@ subtest 'killed while a part is stored' => sub {
     my $fetch = $t->origin->accept;
     is $fetch->header('Range'), 'bytes=50000-99999', 'what lacks of another';
     answer($fetch, 20_000);
-    $t->kill_child(child_of($t, $req));
+    $t->kill_child($t->child_of($req));
     $fetch->close;
     ok !$req->response->{complete}, 'its client sees it';
     is $t->get('/parts/film', Range => 'bytes=0-49999')->{body}, part(0, 49_999), 'the first part is there';

@@ -146,22 +146,6 @@ sub owner_of {
     return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
 }
 
-# Visitors of $path who wait for its part, one at least in another child than $owner.
-sub followers {
-    my ($path, $owner) = @_;
-    my @all;
-    do {
-        push @all, $t->send_req($path);
-        $t->wait_counter(flight_followers => scalar @all);
-    } until @all >= 2 && grep { child_of($_) != $owner } @all;
-    return @all;
-}
-sub child_of {
-    my $peer = $_[0]->client->{wire}{socket}->sockport;
-    my ($line) = $t->wait_log(qr{\[client 127\.0\.0\.1:$peer\].*DC0102});
-    return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
-}
-
 subtest 'kill -9 of the child that puts a page together' => sub {
     for my $round (1 .. 3) {
         my $part = "/hand/killed$round";
@@ -169,7 +153,7 @@ subtest 'kill -9 of the child that puts a page together' => sub {
         my $own = $t->send_req("/killed$round");
         my $fetch = $t->origin->accept;
         my $owner = owner_of($part);
-        my @rest = followers("/killed$round", $owner);
+        my @rest = $t->followers_of("/killed$round", $owner);
         if ($round == 3) {
             head_and($fetch, { 'Content-Length' => 3_000_000 }, 'B' x 1_500_000);
             wait_until(sub { grep { -s > 1_000_000 } glob $t->root . '/body-*' }) or fail 'half of it has come';

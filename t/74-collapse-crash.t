@@ -27,30 +27,12 @@ sub owner_of {
     return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
 }
 
-# The child that handles a request, by its client's port in the log.
-sub child_of {
-    my $port = shift->client->{wire}{socket}->sockport;
-    my ($line) = $t->wait_log(qr{\[client 127\.0\.0\.1:$port\].*DC0102});
-    return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
-}
-
-# Followers of $path, of whom one at least is in another child than $owner.
-sub followers {
-    my ($path, $owner) = @_;
-    my @all;
-    do {
-        push @all, $t->send_req($path);
-        $t->wait_counter(flight_followers => scalar @all);
-    } until @all >= 2 && grep { child_of($_) != $owner } @all;
-    return @all;
-}
-
 for my $round (1 .. 3) {
     my $path = "/cold/$round";
     my $own = $t->send_req($path);
     my $fetch = $t->origin->accept;
     my $owner = owner_of($path);
-    my @rest = followers($path, $owner);
+    my @rest = $t->followers_of($path, $owner);
     my $takeovers = $t->counters->{takeovers};
     $t->kill_child($owner);
     ok !$own->response->{complete}, "round $round: its own client sees the end";
@@ -71,7 +53,7 @@ for my $round (1 .. 3) {
     my $own = $t->send_req($path);
     my $fetch = $t->origin->accept;
     my $owner = owner_of($path);
-    my @rest = followers($path, $owner);
+    my @rest = $t->followers_of($path, $owner);
     $fetch->head(200, { %fresh, 'Transfer-Encoding' => 'chunked' });
     $fetch->chunk('half of it');
     is $_->body_of(10), 'half of it', 'half a body' for @rest;
@@ -87,7 +69,7 @@ for my $round (1 .. 3) {
     # A graceful restart lets flights come to their end.
     my $own = $t->send_req('/graceful');
     my $fetch = $t->origin->accept;
-    my @rest = followers('/graceful', owner_of('/graceful'));
+    my @rest = $t->followers_of('/graceful', owner_of('/graceful'));
     $t->graceful;
     my $new = $t->send_req('/graceful');
     $t->wait_counter(flight_followers => @rest + 1);

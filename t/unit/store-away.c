@@ -16,33 +16,6 @@
 #define SEGMENT (256 * KB)
 #define OBJECTS 100
 
-static void fill_store(fixture_t *f)
-{
-    char key[16];
-    int i;
-
-    for (i = 0; i < OBJECTS; i++) {
-        snprintf(key, sizeof(key), "d%d", i);
-        fixture_put_simple(f, key, (unsigned)i, i % 20 ? 500 : 40 * KB, SEC(i + 1));
-    }
-}
-
-/* How many of them are found; counts every wrong one as a thousand too few. */
-static int found_all(fixture_t *f)
-{
-    char key[16];
-    int i, n = 0;
-
-    for (i = 0; i < OBJECTS; i++) {
-        long got;
-
-        snprintf(key, sizeof(key), "d%d", i);
-        got = fixture_get(f, key, NULL);
-        n += got == i ? 1 : got == FIXTURE_MISS ? 0 : -1000;
-    }
-    return n;
-}
-
 static const char *trouble(fixture_t *f)
 {
     const char *text = devcache_store_trouble(f->s, f->pool);
@@ -64,7 +37,7 @@ static fixture_t begin(void)
     memset(fixture_logged, 0, sizeof(fixture_logged));
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 4096);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     return f;
 }
 
@@ -101,27 +74,28 @@ static void test_cut_index(void)
     int i;
 
     (void)!truncate(below_root("index"), 4096);
-    ok(found_all(&f) >= 0, "an index is cut: nothing wrong is found, and we live");
+    ok(fixture_count(&f, OBJECTS) >= 0,
+       "an index is cut: nothing wrong is found, and we live");
     for (i = 0; i < 50; i++) {
         fixture_put_simple(&f, "x", 1, 3000, SEC(1));
     }
     ok(strstr(trouble(&f), "index cannot be read") != NULL, "the trouble is named: %s",
        trouble(&f));
-    is_int(found_all(&f), 0, "the store is away");
+    is_int(fixture_count(&f, OBJECTS), 0, "the store is away");
     is_int(fixture_put_simple(&f, "x", 1, 3000, SEC(1)), ENODEV, "and stores nothing");
     tend(&f);
     is_int(fixture_logged[13], 1, "the log says so");
     is_int(fixture_logged[14], 1, "and that it is over");
     is_int(fixture_logged[11], 1, "and that the cache is cold");
     ok(!*trouble(&f), "no trouble any more: %s", trouble(&f));
-    fill_store(&f);
-    is_int(found_all(&f), OBJECTS, "it fills again");
+    fixture_put_many(&f, OBJECTS);
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "it fills again");
     fixture_close(&f);
 }
 
 static void *look_up_all(void *data)
 {
-    found_all(data);
+    fixture_count(data, OBJECTS);
     return data;
 }
 
@@ -136,17 +110,17 @@ static void test_cut_under_threads(void)
     for (i = 0; i < 8; i++) {
         pthread_create(&t[i], NULL, look_up_all, &f);
     }
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     (void)!truncate(below_root("index"), 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     for (i = 0; i < 8; i++) {
         pthread_join(t[i], &result);
         alive += result == &f;
     }
     is_int(alive, 8, "all threads come to their end");
     tend(&f);
-    fill_store(&f);
-    is_int(found_all(&f), OBJECTS, "and the store works again");
+    fixture_put_many(&f, OBJECTS);
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "and the store works again");
     fixture_close(&f);
 }
 
@@ -178,7 +152,7 @@ static void test_other_mappings(void)
     (void)!ftruncate(fd, 0);
     is_int(map[10], 0, "a page of somebody else's that cannot be had");
     is_int(others, 1, "is given to the handler that was there before");
-    is_int(found_all(&f), OBJECTS, "the store goes on");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "the store goes on");
     close(fd);
     fixture_close(&f);
     sigaction(SIGBUS, &was, NULL);
@@ -200,7 +174,7 @@ static void test_replaced(void)
     rename(fixture_root, other);
     tend(&f);
     ok(strstr(trouble(&f), fixture_root) != NULL, "moved away: %s", trouble(&f));
-    is_int(found_all(&f), 0, "nothing is found");
+    is_int(fixture_count(&f, OBJECTS), 0, "nothing is found");
     what.variant = what.meta = devcache_slice("", 0);
     is_int(devcache_store_fill_read(fill, 0, back, 5), APR_SUCCESS,
            "what was being stored can still be read");
@@ -210,14 +184,15 @@ static void test_replaced(void)
     mkdir(fixture_root, 0700);
     tend(&f);
     ok(!*trouble(&f), "a new directory in its place is taken: %s", trouble(&f));
-    is_int(found_all(&f), 0, "and is empty");
-    fill_store(&f);
-    is_int(found_all(&f), OBJECTS, "and used");
+    is_int(fixture_count(&f, OBJECTS), 0, "and is empty");
+    fixture_put_many(&f, OBJECTS);
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "and used");
     fixture_each_file(fixture_unlink, NULL);
     rmdir(fixture_root);
     rename(other, fixture_root);
     tend(&f);
-    is_int(found_all(&f), OBJECTS, "the old one comes back, with all it had");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS,
+           "the old one comes back, with all it had");
     is_int((long long)fixture_logged[11], 0, "nothing was deleted");
     fixture_close(&f);
 }
@@ -236,7 +211,7 @@ static void test_owner(void)
     is_int(fixture_logged[13], 1, "which is said once");
     chmod(fixture_root, 0700);
     tend(&f);
-    is_int(found_all(&f), OBJECTS, "mended: it is there, and warm");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "mended: it is there, and warm");
     fixture_close(&f);
 }
 
@@ -333,7 +308,7 @@ static void test_namespaces(void)
     } else {
         is_int(WEXITSTATUS(status), 0, "a server in another PID namespace stays away");
     }
-    is_int(found_all(&f), OBJECTS, "and harms nothing");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "and harms nothing");
     fixture_close(&f);
 }
 

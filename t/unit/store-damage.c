@@ -9,43 +9,16 @@
 #define SEGMENT (256 * KB)
 #define OBJECTS 200
 
-static void fill_store(fixture_t *f)
-{
-    char key[16];
-    int i;
-
-    for (i = 0; i < OBJECTS; i++) {
-        snprintf(key, sizeof(key), "d%d", i);
-        fixture_put_simple(f, key, (unsigned)i, i % 20 ? 500 : 40 * KB, SEC(i + 1));
-    }
-}
-
-/* How many of them are found; counts every wrong one as a thousand too few. */
-static int found_all(fixture_t *f)
-{
-    char key[16];
-    int i, n = 0;
-
-    for (i = 0; i < OBJECTS; i++) {
-        long got;
-
-        snprintf(key, sizeof(key), "d%d", i);
-        got = fixture_get(f, key, NULL);
-        n += got == i ? 1 : got == FIXTURE_MISS ? 0 : -1000;
-    }
-    return n;
-}
-
 static void test_warm_start(void)
 {
     fixture_t f, peer;
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     peer = fixture_open(SIZE, SEGMENT, 0);
     is_int(peer.rv, APR_SUCCESS, "a second server attaches");
-    is_int(found_all(&peer), OBJECTS, "and finds everything");
+    is_int(fixture_count(&peer, OBJECTS), OBJECTS, "and finds everything");
     fixture_put_simple(&peer, "from-peer", 5, 100, SEC(1));
     is_int(fixture_get(&f, "from-peer", NULL), 5, "both see what either stores");
     fixture_close(&peer);
@@ -56,7 +29,7 @@ static void test_warm_start(void)
     fixture_close(&f);
     f = fixture_open(SIZE, SEGMENT, 0);
     is_int(f.rv, APR_SUCCESS, "reopens");
-    is_int(found_all(&f), OBJECTS, "everything is found at once");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "everything is found at once");
     fixture_close(&f);
 }
 
@@ -104,7 +77,7 @@ static void test_lost_index(void (*lose)(void), const char *how)
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     fixture_close(&f);
     lose();
     fixture_logged[11] = 0;
@@ -114,12 +87,12 @@ static void test_lost_index(void (*lose)(void), const char *how)
     is_int(fixture_usage().bodies, 0, "old bodies are gone");
     ok(fixture_usage().segments <= 3, "and old segments");
     is_int(fixture_logged[11], 1, "the log says so");
-    is_int(found_all(&f), 0, "nothing is found");
-    fill_store(&f);
-    is_int(found_all(&f), OBJECTS, "it fills again");
+    is_int(fixture_count(&f, OBJECTS), 0, "nothing is found");
+    fixture_put_many(&f, OBJECTS);
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "it fills again");
     fixture_close(&f);
     f = fixture_open(SIZE, SEGMENT, 0);
-    is_int(found_all(&f), OBJECTS, "and is warm after the next start");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "and is warm after the next start");
     is_int(fixture_logged[11], 1, "of which nothing is said");
     fixture_close(&f);
 }
@@ -135,7 +108,7 @@ static void test_resized(apr_uint64_t size, apr_uint64_t segment, apr_uint64_t o
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 4096);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     fixture_put(&f, &variant);
     devcache_store_remove(f.s, devcache_slice_str("d3"), NULL);
     devcache_store_remove(f.s, devcache_slice_str("d40"), NULL); /* with a large body */
@@ -145,7 +118,7 @@ static void test_resized(apr_uint64_t size, apr_uint64_t segment, apr_uint64_t o
     is_int(f.rv, APR_SUCCESS, how);
     is_int(fixture_logged[10], 1, "the log says that it was carried over");
     is_int(fixture_logged[11], 0, "not that anything was lost");
-    found = found_all(&f);
+    found = fixture_count(&f, OBJECTS);
     ok(found >= least && found <= OBJECTS - 2, "%d of %d are found, with their own bytes",
        found, OBJECTS);
     is_int(fixture_get(&f, "d3", NULL), FIXTURE_MISS, "not what was removed");
@@ -155,12 +128,12 @@ static void test_resized(apr_uint64_t size, apr_uint64_t segment, apr_uint64_t o
         is_int(fixture_usage().bodies, OBJECTS / 20 - 1, "each body has its record");
     }
     ok(fixture_usage().bytes <= size, "within the bound");
-    fill_store(&f);
-    found = found_all(&f);
+    fixture_put_many(&f, OBJECTS);
+    found = fixture_count(&f, OBJECTS);
     ok(found >= least, "it works: %d", found);
     fixture_close(&f);
     f = fixture_open(size, segment, objects);
-    is_int(found_all(&f), found, "warm after the next start");
+    is_int(fixture_count(&f, OBJECTS), found, "warm after the next start");
     is_int(fixture_logged[10], 1, "of which nothing is said");
     fixture_close(&f);
 }
@@ -174,9 +147,9 @@ static void test_resized_often(void)
     fixture_new_root();
     for (i = 0; i < 12; i++) {
         f = fixture_open((4 + (apr_uint64_t)(i % 3)) * MB, SEGMENT << i % 2, 0);
-        found = found_all(&f);
+        found = fixture_count(&f, OBJECTS);
         wrong += f.rv != APR_SUCCESS || found < (i ? OBJECTS : 0);
-        fill_store(&f);
+        fixture_put_many(&f, OBJECTS);
         fixture_close(&f);
     }
     is_int(wrong, 0, "nothing that fits is lost by many changes");
@@ -191,7 +164,7 @@ static void test_resize_killed(void)
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     fixture_close(&f);
     if ((pid = fork()) == 0) {
         setenv("DEVCACHE_FAULT", "kill-in-carry:1", 1);
@@ -201,7 +174,7 @@ static void test_resize_killed(void)
     ok(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status),
        "dies while it carries over");
     f = fixture_open(SIZE * 2, SEGMENT, 0);
-    is_int(found_all(&f), OBJECTS, "the next one finds everything");
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "the next one finds everything");
     fixture_close(&f);
 }
 
@@ -404,7 +377,7 @@ static void test_garbled_anywhere(void)
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 4096);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     for (round = 0; round < 60; round++) {
         apr_uint64_t *words = (apr_uint64_t *)f.s->root->sh.head;
         apr_size_t n = f.s->root->sh.len / 8;
@@ -422,10 +395,10 @@ static void test_garbled_anywhere(void)
         pthread_mutex_init(&f.s->root->sh.head->evict, NULL);
         fixture_close(&f);
         f = fixture_open(SIZE, SEGMENT, 4096);
-        wrong += f.rv != APR_SUCCESS || found_all(&f) < 0;
+        wrong += f.rv != APR_SUCCESS || fixture_count(&f, OBJECTS) < 0;
         fixture_put_simple(&f, "new", (unsigned)round, 500, SEC(round + 1));
         works += fixture_get(&f, "new", NULL) == round;
-        fill_store(&f);
+        fixture_put_many(&f, OBJECTS);
     }
     is_int(wrong, 0, "a garbled index never makes a wrong hit");
     is_int(works, 60, "and the store works on after a new start");
@@ -467,9 +440,9 @@ static void test_last_serial(apr_uint64_t serial)
     for (i = 0; i < 3; i++) {
         f = fixture_open(SIZE, SEGMENT, 0);
         if (i != 1) {
-            fill_store(&f);
+            fixture_put_many(&f, OBJECTS);
         }
-        is_int(found_all(&f), OBJECTS, "does no harm");
+        is_int(fixture_count(&f, OBJECTS), OBJECTS, "does no harm");
         fixture_close(&f);
         if (i == 1) {
             delete_index();
@@ -485,16 +458,17 @@ static void test_traps(void)
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     fixture_each_file(replace_with_link, (void *)(apr_uintptr_t) "seg-");
-    ok(found_all(&f) >= 0, "links in place of segments of a running store are misses");
+    ok(fixture_count(&f, OBJECTS) >= 0,
+       "links in place of segments of a running store are misses");
     fixture_close(&f);
     f = fixture_open(SIZE, SEGMENT, 0);
     is_int(f.rv, APR_SUCCESS, "and do not hinder a start");
     fixture_each_file(count_links, &links);
     is_int(links, 0, "which deletes them");
-    fill_store(&f);
-    is_int(found_all(&f), OBJECTS, "and works");
+    fixture_put_many(&f, OBJECTS);
+    is_int(fixture_count(&f, OBJECTS), OBJECTS, "and works");
     fixture_close(&f);
     fixture_each_file(replace_with_link, (void *)(apr_uintptr_t) "index");
     f = fixture_open(SIZE, SEGMENT, 0);
@@ -546,7 +520,7 @@ static void test_inspected_counts(void)
 
     fixture_new_root();
     f = fixture_open(SIZE, SEGMENT, 0);
-    fill_store(&f);
+    fixture_put_many(&f, OBJECTS);
     for (i = 0; i < f.s->root->sh.g.stripes; i++) {
         f.s->root->sh.stripes[i].count = 0xffffffffu;
     }

@@ -305,4 +305,32 @@ static inline devcache_store_stats_t fixture_stats(fixture_t *f)
     return st;
 }
 
+/* Objects d0, d1, …; each twentieth one is large. */
+static inline void fixture_put_many(fixture_t *f, int objects)
+{
+    char key[16];
+    int i;
+
+    for (i = 0; i < objects; i++) {
+        snprintf(key, sizeof(key), "d%d", i);
+        fixture_put_simple(f, key, (unsigned)i, i % 20 ? 500 : 40 * KB, SEC(i + 1));
+    }
+}
+
+/* How many of them are found; counts every wrong one as a thousand too few. */
+static inline int fixture_count(fixture_t *f, int objects)
+{
+    char key[16];
+    int i, n = 0;
+
+    for (i = 0; i < objects; i++) {
+        long got;
+
+        snprintf(key, sizeof(key), "d%d", i);
+        got = fixture_get(f, key, NULL);
+        n += got == i ? 1 : got == FIXTURE_MISS ? 0 : -1000;
+    }
+    return n;
+}
+
 #endif

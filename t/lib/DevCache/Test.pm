@@ -524,6 +524,25 @@ sub access_lines { my ($self, $re) = @_; return $self->_matching('access.log', $
 sub wait_log     { my ($self, @what) = @_; return $self->_wait_lines('error.log', @what) }
 sub wait_access  { my ($self, @what) = @_; return $self->_wait_lines('access.log', @what) }
 
+# The pid of the child that handles a request, by its client's port in the log.
+sub child_of {
+    my ($self, $request) = @_;
+    my $port = $request->client->{wire}{socket}->sockport;
+    my ($line) = $self->wait_log(qr{\[client 127\.0\.0\.1:$port\].*DC0102});
+    return $line =~ /\[pid (\d+)/ ? $1 : die "no pid in $line";
+}
+
+# Requests for $path, at least two, that follow its fetch, one at least in another child than $owner.
+sub followers_of {
+    my ($self, $path, $owner) = @_;
+    my @all;
+    do {
+        push @all, $self->send_req($path);
+        $self->wait_counter(flight_followers => scalar @all);
+    } until @all >= 2 && grep { $self->child_of($_) != $owner } @all;
+    return @all;
+}
+
 sub _matching {
     my ($self, $name, $re) = @_;
     return grep { !defined $re || $_ =~ $re } $self->{httpd}->lines($name);
