@@ -86,7 +86,7 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos)
 {
     apr_status_t rv = APR_NOTFOUND;
     devcache_span_t span;
-    int tries;
+    int tries, no_room;
 
     if (body->pool && pos >= body->span.first && pos <= body->span.last) {
         return APR_SUCCESS;
@@ -109,14 +109,18 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos)
             break;
         }
     }
-    if (APR_STATUS_IS_EAGAIN(rv)) {
+    no_room = APR_STATUS_IS_EAGAIN(rv);
+    if (no_room) {
         devcache_piece_lost(body->x, DEVCACHE_PIECE_USELESS, DEVCACHE_REASON_STORE_ERROR);
     }
     ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, body->r,
                   DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
-                                "-%" APR_INT64_T_FMT " cannot be had any more",
+                                "-%" APR_INT64_T_FMT " cannot be had any more%s",
                   devcache_vary_key_url(body->x->asked.key, body->r->pool), span.first,
-                  span.last);
+                  span.last,
+                  no_room ? ": they came, and could not be stored; is the disk full, or "
+                            "DevCacheSize too small?"
+                          : "");
     return APR_NOTFOUND;
 }
 
