@@ -53,10 +53,20 @@ void devcache_lock_repaired(pthread_mutex_t *lock)
     pthread_mutex_consistent(lock);
 }
 
-int devcache_lock_is_held(pthread_mutex_t *lock, devcache_locked_e how)
+static int is_held(pthread_mutex_t *lock, devcache_locked_e how)
 {
     if (how == DEVCACHE_LOCKED_REPAIR) {
         devcache_lock_repaired(lock);
     }
     return how != DEVCACHE_NOT_LOCKED;
+}
+
+int devcache_lock_try_sound(pthread_mutex_t *lock)
+{
+    return is_held(lock, devcache_lock_try(lock));
+}
+
+int devcache_lock_take_sound(pthread_mutex_t *lock)
+{
+    return is_held(lock, devcache_lock_take(lock));
 }

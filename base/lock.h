@@ -34,10 +34,11 @@ devcache_locked_e devcache_lock_try(pthread_mutex_t *lock);
 void devcache_lock_repaired(pthread_mutex_t *lock);
 
 /**
- * For what a killed holder leaves sound: repaired, if need be, and nothing more to do.
- * @param how  what devcache_lock_try() or devcache_lock_take() has returned
+ * devcache_lock_try(), which does not wait, and devcache_lock_take(), which waits two seconds
+ * at most, for what a killed holder leaves sound: nothing has to be repaired.
  * @return whether the lock is held
  */
-int devcache_lock_is_held(pthread_mutex_t *lock, devcache_locked_e how);
+int devcache_lock_try_sound(pthread_mutex_t *lock);
+int devcache_lock_take_sound(pthread_mutex_t *lock);
 
 #endif

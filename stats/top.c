@@ -43,18 +43,6 @@ apr_status_t devcache_top_create(apr_time_t now, apr_pool_t *p)
     return rv;
 }
 
-/* For those who count: nobody waits. */
-static int try_lock(void)
-{
-    return devcache_lock_is_held(&shared->lock, devcache_lock_try(&shared->lock));
-}
-
-/* For those who read, two seconds at most. */
-static int wait_for_lock(void)
-{
-    return devcache_lock_is_held(&shared->lock, devcache_lock_take(&shared->lock));
-}
-
 /* ---- counting ------------------------------------------------------------------- */
 
 unsigned devcache_top_weight(apr_uint64_t so_far, apr_time_t now)
@@ -135,7 +123,7 @@ static window_t *window_of(apr_uint64_t epoch)
     if (load(&w->epoch) == epoch) {
         return w;
     }
-    if (!try_lock()) {
+    if (!devcache_lock_try_sound(&shared->lock)) {
         return NULL;
     }
     for (i = 0; load(&w->epoch) != epoch && i < DEVCACHE_TOP_URLS; i++) {
@@ -162,7 +150,7 @@ void devcache_top_count(devcache_slice_t key,
         add(&w->entries[i].hits, hit ? weight : 0);
         return;
     }
-    if (try_lock()) {
+    if (devcache_lock_try_sound(&shared->lock)) {
         if (find(w, hash) < 0) {
             replace(w, find_least(w), hash, url(key, p), weight, hit);
         }
@@ -215,7 +203,7 @@ apr_array_header_t *devcache_top_read(apr_time_t now, apr_interval_time_t *plast
     int i;
 
     *plasted = 0;
-    if (!shared || !wait_for_lock()) {
+    if (!shared || !devcache_lock_take_sound(&shared->lock)) {
         return list;
     }
     for (back = 0; back < 2; back++) {

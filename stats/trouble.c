@@ -31,18 +31,6 @@ apr_status_t devcache_trouble_create(apr_pool_t *p)
     return rv;
 }
 
-/* For those who count: nobody waits. */
-static int try_lock(void)
-{
-    return devcache_lock_is_held(&shared->lock, devcache_lock_try(&shared->lock));
-}
-
-/* For those who read, two seconds at most. */
-static int wait_for_lock(void)
-{
-    return devcache_lock_is_held(&shared->lock, devcache_lock_take(&shared->lock));
-}
-
 static entry_t *find(apr_uint64_t hash)
 {
     int i;
@@ -90,7 +78,7 @@ void devcache_trouble_note(const char *what, const char *example, apr_time_t now
     }
     if ((e = find(hash))) {
         again(e, now);
-    } else if (try_lock()) {
+    } else if (devcache_lock_try_sound(&shared->lock)) {
         if (!find(hash)) {
             add(hash, what, example, now);
         }
@@ -111,7 +99,7 @@ apr_array_header_t *devcache_trouble_read(apr_pool_t *p)
                                               sizeof(devcache_trouble_t));
     int i;
 
-    if (!shared || !wait_for_lock()) {
+    if (!shared || !devcache_lock_take_sound(&shared->lock)) {
         return list;
     }
     for (i = 0; i < DEVCACHE_TROUBLES; i++) {
