@@ -91,7 +91,7 @@ static int run_once(request_rec *r, devcache_exchange_t *x, apr_table_t *fields,
     int rv;
 
     x->origin.requested_at = devcache_now();
-    x->origin.status = x->origin.overlong = 0;
+    x->origin.status = x->origin.misstated = 0;
     x->origin.running = 1;
     x->origin.blank = r->headers_out;
     devcache_backend_begin(only_new);

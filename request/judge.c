@@ -355,7 +355,7 @@ devcache_reason_e devcache_judge_whole(request_rec *r, devcache_exchange_t *x)
     devcache_reason_e reason = DEVCACHE_REASON_NONE;
     int status = r->status;
 
-    if (x->origin.overlong) {
+    if (x->origin.misstated) {
         return DEVCACHE_REASON_INCOMPLETE;
     }
     if (!fields && !x->part.any) {

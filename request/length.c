@@ -7,9 +7,11 @@
  * trusted. We set that while the handler runs. This filter, in front of all others, drops the
  * length itself, so that neither filters nor clients see it, and compares it with what comes:
  *
- *     less    an error in front of the end, as where a proxied backend breaks off
- *     more    goes out as it is, and is not stored
+ *     less, or more    goes out as it is, as without us, and is not stored
  *     a part of a page, either: the page is not stored
+ *
+ * The visitor cannot tell, as httpd alone would not let him either: many an application states
+ * a wrong length and works.
  *
  * Where the administrator has set the variable, httpd and the filters behind see the length.
  */
@@ -101,7 +103,7 @@ static int is_comparable(request_rec *r, length_t *l)
 }
 
 /* The end: is it all? */
-static void compare(ap_filter_t *f, const length_t *l, apr_bucket *eos)
+static void compare(ap_filter_t *f, const length_t *l)
 {
     request_rec *r = f->r;
     int lacks = l->came < l->stated;
@@ -116,10 +118,8 @@ static void compare(ap_filter_t *f, const length_t *l, apr_bucket *eos)
                   r->uri, l->stated, l->came);
     if (r->main) {
         l->x->part.spoils = 1;
-    } else if (lacks) {
-        APR_BUCKET_INSERT_BEFORE(eos,
-                                 ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
-                                                        r->connection->bucket_alloc));
+    } else {
+        l->x->origin.misstated = 1;
     }
 }
 
@@ -139,7 +139,6 @@ static apr_status_t count(length_t *l, apr_bucket_brigade *bb,
             return rv;
         }
         l->came += (apr_off_t)len;
-        l->x->origin.overlong |= l->came > l->stated;
     }
     APR_BUCKET_REMOVE(b);
     APR_BRIGADE_INSERT_TAIL(counted, b);
@@ -157,10 +156,8 @@ static apr_status_t pass_counted(ap_filter_t *f, length_t *l, apr_bucket_brigade
         apr_status_t rv = count(l, bb, counted, block);
 
         if (rv != APR_SUCCESS && (block == APR_BLOCK_READ || !APR_STATUS_IS_EAGAIN(rv))) {
-            if (l->came <= l->stated) { /* its end: who reads on waits once more */
-                apr_brigade_cleanup(bb);
-                APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
-            }
+            apr_brigade_cleanup(bb); /* its end: who reads on waits once more */
+            APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
             break;
         }
         block = rv == APR_SUCCESS ? APR_NONBLOCK_READ : APR_BLOCK_READ;
@@ -176,7 +173,7 @@ static apr_status_t pass_counted(ap_filter_t *f, length_t *l, apr_bucket_brigade
         apr_brigade_cleanup(counted);
     }
     if (!APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_FIRST(bb))) {
-        compare(f, l, APR_BRIGADE_FIRST(bb));
+        compare(f, l);
         ap_remove_output_filter(f);
     }
     APR_BRIGADE_CONCAT(counted, bb);

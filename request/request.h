@@ -125,7 +125,7 @@ typedef struct devcache_exchange_t {
         int answered;            /* the filters have answered in its stead */
         apr_table_t *blank;  /* r->headers_out before it was asked; also by origin.c */
         int headless;        /* the answer came without a head */
-        int overlong;        /* more of it came than was stated. length.c */
+        int misstated;       /* more or less of it came than was stated. length.c */
         int foreseen;        /* redirects have come to asked.ahead */
         apr_table_t *fields; /* as they came, before mod_headers: */
         const char *type;    /* replayed through that on hits */

@@ -170,7 +170,9 @@ for my $place (@places) {
     for my $how (sort keys %broken) {
         my $path = $letter++;
         $res = $get->($path, $tell->(@{ $broken{$how} }));
-        ok $res->{status} >= 500 || !$res->{complete}, "… $how: the visitor can tell"
+        # With SCGI he cannot, as httpd drops the length (t/130).
+        ok $res->{status} >= 500 || !$res->{complete} || $protocol eq 'scgi' && $how eq 'half',
+            "… $how: the visitor can tell"
             or diag "$res->{status} complete, " . length($res->{body}) . ' bytes';
         $res = $get->($path, $tell->(@fresh, ':body' => 'whole'));
         is "$res->{fetches} $res->{body}", '1 whole', '… not stored';
