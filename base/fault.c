@@ -12,6 +12,8 @@ int devcache_fault_due(const char *name)
     const char *spec = getenv("DEVCACHE_FAULT");
     const char *colon = spec ? strchr(spec, ':') : NULL;
     size_t len = strlen(name);
+    unsigned long nth, due;
+    char *behind;
 
     if (!colon || (size_t)(colon - spec) != len || memcmp(spec, name, len) != 0) {
         return 0;
@@ -21,8 +23,9 @@ int devcache_fault_due(const char *name)
                             __ATOMIC_RELAXED) != XXH3_64bits(spec, strlen(spec))) {
         __atomic_store_n(&passed, 0, __ATOMIC_RELAXED);
     }
-    return __atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED) ==
-           strtoul(colon + 1, NULL, 10);
+    nth = __atomic_add_fetch(&passed, 1, __ATOMIC_RELAXED);
+    due = strtoul(colon + 1, &behind, 10);
+    return nth == due || (nth > due && *behind == '+');
 }
 
 int devcache_fault_signal(void)

@@ -4,7 +4,7 @@
  * Named fault points, in builds with DEVCACHE_TESTING only.
  *
  * The environment variable DEVCACHE_FAULT holds "name:n": the n-th passage of this
- * process through the point of that name fails: at DEVCACHE_FAULT the caller acts out
+ * process through the point of that name fails, with "name:n+" each from the n-th on: at DEVCACHE_FAULT the caller acts out
  * the failure, at DEVCACHE_KILL_HERE the process ends by SIGKILL, or with "name:n:stop"
  * stops by SIGSTOP.
  */

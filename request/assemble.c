@@ -7,9 +7,11 @@
  * next bytes, at most PIECE of them, in memory. A piece that is not in the store is fetched
  * in the thread that reads. One that cannot be had any more, as the origin fails or has
  * another version now, is an error of reading, by which httpd closes the connection: the
- * client sees that it has not got all. Where the store had no room for it, as segments
- * are filled faster than emptied for a moment, it is fetched again a little later; where
- * there is still none, the next visitors get the response whole, without slices.
+ * client sees that it has not got all.
+ *
+ * Where the store has no room for it, may not have it, or cannot read it, whoever has got
+ * the beginning gets the rest from the origin, KEPT bytes at a time, which are in memory
+ * for him alone. The next visitors get such a response whole, without slices.
  *
  * Bytes are copied, as a file for each piece of a film would stay open to its end.
  */
@@ -19,13 +21,15 @@
 #include <errno.h>
 #include <http_log.h>
 #include <unistd.h>
+#include "base/fault.h"
 #include "mod_devcache.h"
 #include "request/decide.h"
 #include "request/piece.h"
 
-#define PIECE 65536 /* bytes read at once */
-#define TRIES 4     /* to find what others fetch, or evict */
-#define PAUSE 5000  /* us; twice as long with each try */
+#define PIECE 65536    /* bytes read at once */
+#define KEPT (1 << 20) /* bytes of a piece that is not stored, at once */
+#define TRIES 4        /* to find what others fetch, or evict */
+#define UNSTORED 2     /* so often: no more is tried */
 
 typedef struct body_t {
     apr_bucket_refcount refcount; /* first: of the buckets that are parts of it */
@@ -33,6 +37,7 @@ typedef struct body_t {
     devcache_exchange_t *x;
     const devcache_hit_t *of;
     devcache_response_t stored;
+    int unstored; /* so many pieces could not be stored */
     /* The piece that was read last: */
     apr_pool_t *pool; /* its own; NULL: there is none */
     devcache_span_t span;
@@ -81,12 +86,65 @@ static apr_status_t look_up(body_t *body, devcache_span_t span)
     return rv;
 }
 
-/* Have the piece with the byte at @a pos at hand. */
-static apr_status_t open_piece(body_t *body, apr_int64_t pos)
+/* A piece by way of the store. APR_EAGAIN: not by that. */
+static apr_status_t open_stored(body_t *body, devcache_span_t span)
 {
-    apr_status_t rv = APR_NOTFOUND;
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        apr_status_t rv = look_up(body, span);
+
+        if (rv == APR_SUCCESS) {
+            return rv;
+        }
+        if (body->x->origin.running) {
+            return APR_NOTFOUND; /* this thread holds a connection to the origin, and may
+                                  * get no other */
+        }
+        rv = fetch_piece(body->r, body->x, body->of, &body->stored, span, NULL);
+        if (APR_STATUS_IS_EAGAIN(rv) && ++body->unstored == UNSTORED &&
+            !body->x->piece.given_up) {
+            devcache_piece_lost(body->x, DEVCACHE_PIECE_UNSTORED,
+                                DEVCACHE_REASON_STORE_ERROR);
+        }
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    return APR_EAGAIN;
+}
+
+/* The beginning of @a span past the store. */
+static apr_status_t open_kept(body_t *body, devcache_span_t span)
+{
+    apr_status_t rv;
+    char *data;
+
+    if (body->x->origin.running) {
+        return APR_NOTFOUND;
+    }
+    if (devcache_range_size(span) > KEPT) {
+        span.last = span.first + KEPT - 1;
+    }
+    if (apr_pool_create(&body->pool, body->r->pool) != APR_SUCCESS) {
+        return APR_ENOMEM;
+    }
+    data = apr_palloc(body->pool, (apr_size_t)devcache_range_size(span));
+    rv = fetch_piece(body->r, body->x, body->of, &body->stored, span, data);
+    if (rv != APR_SUCCESS) {
+        close_piece(body);
+    }
+    body->span = span;
+    body->data = data;
+    return rv;
+}
+
+/* Have the piece with the byte at @a pos at hand; of one that @a has_begun to go out, past
+ * the store if need be. */
+static apr_status_t open_piece(body_t *body, apr_int64_t pos, int has_begun)
+{
+    apr_status_t rv = APR_EAGAIN;
     devcache_span_t span;
-    int tries, no_room;
 
     if (body->pool && pos >= body->span.first && pos <= body->span.last) {
         return APR_SUCCESS;
@@ -95,38 +153,29 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos)
     if (!devcache_piece_at(body->stored.pieces, pos, &span)) {
         return APR_NOTFOUND;
     }
-    for (tries = 0; tries < TRIES; tries++) {
-        if (look_up(body, span) == APR_SUCCESS) {
-            return APR_SUCCESS;
-        }
-        if (body->x->origin.running) {
-            break; /* this thread holds a connection to the origin, and may get no other */
-        }
-        rv = fetch_piece(body->r, body->x, body->of, &body->stored, span);
-        if (APR_STATUS_IS_EAGAIN(rv)) {
-            apr_sleep(PAUSE << tries);
-        } else if (rv != APR_SUCCESS) {
-            break;
-        }
+    if (body->unstored < UNSTORED) {
+        rv = open_stored(body, span);
     }
-    no_room = APR_STATUS_IS_EAGAIN(rv);
-    if (no_room) {
-        devcache_piece_lost(body->x, DEVCACHE_PIECE_USELESS, DEVCACHE_REASON_STORE_ERROR);
+    if (APR_STATUS_IS_EAGAIN(rv) && has_begun) {
+        span.first = pos;
+        rv = open_kept(body, span);
     }
-    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, body->r,
-                  DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
-                                "-%" APR_INT64_T_FMT " cannot be had any more%s",
-                  devcache_vary_key_url(body->x->asked.key, body->r->pool), span.first,
-                  span.last,
-                  no_room ? ": they came, and could not be stored; is the disk full, or "
-                            "DevCacheSize too small?"
-                          : "");
-    return APR_NOTFOUND;
+    if (rv != APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, has_begun ? APLOG_WARNING : APLOG_DEBUG, 0, body->r,
+                      DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
+                                    "-%" APR_INT64_T_FMT " cannot be had any more",
+                      devcache_vary_key_url(body->x->asked.key, body->r->pool),
+                      span.first, span.last);
+    }
+    return rv;
 }
 
 static apr_status_t read_file(const body_t *body, apr_off_t at, char *data,
                               apr_size_t len)
 {
+    if (DEVCACHE_FAULT("piece-read")) {
+        return EIO;
+    }
     while (len > 0) {
         ssize_t n = pread(body->fd, data, len, at);
 
@@ -141,6 +190,27 @@ static apr_status_t read_file(const body_t *body, apr_off_t at, char *data,
         len -= (apr_size_t)n;
     }
     return APR_SUCCESS;
+}
+
+/* The @a len bytes at @a pos, which are in the piece at hand. What the disk does not give is
+ * fetched. */
+static apr_status_t read_piece(body_t *body, apr_int64_t pos, char *data, apr_size_t len)
+{
+    devcache_span_t rest = {pos, body->span.last};
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!body->data) {
+        rv = read_file(body, body->base + (pos - body->span.first), data, len);
+        if (rv == APR_SUCCESS) {
+            return rv;
+        }
+        close_piece(body);
+        rv = open_kept(body, rest);
+    }
+    if (rv == APR_SUCCESS) {
+        memcpy(data, body->data + (pos - body->span.first), len);
+    }
+    return rv;
 }
 
 /* ---- the bucket -------------------------------------------------------------------- */
@@ -159,7 +229,7 @@ static apr_status_t body_read(apr_bucket *b, const char **str, apr_size_t *len,
 {
     body_t *body = b->data;
     apr_int64_t pos = b->start;
-    apr_status_t rv = open_piece(body, pos);
+    apr_status_t rv = open_piece(body, pos, 1);
     apr_size_t n;
     char *data;
 
@@ -170,11 +240,7 @@ static apr_status_t body_read(apr_bucket *b, const char **str, apr_size_t *len,
     n = n < b->length ? n : b->length;
     n = n < PIECE ? n : PIECE;
     data = apr_bucket_alloc(n, b->list);
-    if (body->data) {
-        memcpy(data, body->data + (pos - body->span.first), n);
-    } else {
-        rv = read_file(body, body->base + (pos - body->span.first), data, n);
-    }
+    rv = read_piece(body, pos, data, n);
     if (rv != APR_SUCCESS) {
         apr_bucket_free(data);
         return rv;
@@ -230,7 +296,7 @@ apr_status_t devcache_assemble(request_rec *r, devcache_exchange_t *x,
     body->of = x->found.hit;
     body->stored = x->found.stored;
     first = devcache_piece_first_wanted(r, x, &body->stored);
-    if (first >= 0 && open_piece(body, first) != APR_SUCCESS) {
+    if (first >= 0 && open_piece(body, first, 0) != APR_SUCCESS) {
         return APR_NOTFOUND;
     }
     b = apr_bucket_alloc(sizeof *b, bb->bucket_alloc);

@@ -13,14 +13,15 @@
 #include "request/request.h"
 
 /**
- * Fetches a piece of x->found into the store, or waits for somebody who does.
- * @return APR_SUCCESS: look again; APR_EAGAIN: the store had no room for it; else it cannot
- *         be had
+ * Fetches a piece of x->found into the store, or waits for somebody who does; or, if @a keep
+ * is not NULL, for this request alone into the memory there.
+ * @return APR_SUCCESS: look again, or it is kept; APR_EAGAIN: it can be had, but not stored;
+ *         else it cannot be had
  */
 typedef apr_status_t devcache_assemble_fetch_fn(request_rec *r, devcache_exchange_t *x,
                                                 const devcache_hit_t *of,
                                                 const devcache_response_t *stored,
-                                                devcache_span_t span);
+                                                devcache_span_t span, char *keep);
 
 /** Once: who fetches. */
 void devcache_assemble_register(devcache_assemble_fetch_fn *fetch);

@@ -15,6 +15,9 @@
  * contradicts itself: a length that is not that of the range, a range that was not asked
  * for. The whole, where a slice is all of it, is stored as any whole.
  *
+ * What may not be stored, or cannot be, is kept in memory for the one who reads on, if he
+ * asks for that: he has got half of it already.
+ *
  * Bytes first: the piece is published before the response that names it, under a fill
  * that has begun before the origin was asked, so that what is purged meanwhile stays so.
  * A response that somebody has renewed meanwhile is joined; one that is another by then
@@ -24,6 +27,7 @@
 
 #include <apr_general.h>
 #include <apr_strings.h>
+#include <http_connection.h>
 #include <http_protocol.h>
 #include "base/fault.h"
 #include "http/effect.h"
@@ -281,9 +285,11 @@ static int swallow(request_rec *r, devcache_exchange_t *x, devcache_piece_result
     int is_felt = x->piece.alone && result == DEVCACHE_PIECE_USELESS;
 
     x->piece.swallow = 1;
+    x->piece.keep = NULL;
     x->piece.result = result;
     x->answer.reason = why;
-    if (r->status == HTTP_PARTIAL_CONTENT && result == DEVCACHE_PIECE_USELESS) {
+    if (r->status == HTTP_PARTIAL_CONTENT &&
+        (result == DEVCACHE_PIECE_USELESS || result == DEVCACHE_PIECE_UNSTORED)) {
         devcache_stats_count_reason(why);
     }
     ap_log_rerror(APLOG_MARK, is_felt ? APLOG_WARNING : APLOG_DEBUG, 0, r,
@@ -342,8 +348,15 @@ static int judge_asked(request_rec *r, devcache_exchange_t *x, const apr_table_t
                                                          : DEVCACHE_PIECE_USELESS,
                        reason);
     }
+    if (x->piece.keep) {
+        x->piece.swallow = 1;
+        x->save.expect = devcache_range_size(came.span);
+        return 1;
+    }
     if ((reason = judge_as_whole(r, x, fields)) != DEVCACHE_REASON_NONE) {
-        return swallow(r, x, DEVCACHE_PIECE_USELESS, reason);
+        return swallow(r, x,
+                       x->piece.alone ? DEVCACHE_PIECE_UNSTORED : DEVCACHE_PIECE_USELESS,
+                       reason);
     }
     x->piece.swallow = 1;
     x->piece.is_new |= !x->piece.into;
@@ -385,6 +398,46 @@ int devcache_partial_judge(request_rec *r, devcache_exchange_t *x)
     fields = devcache_request_fields_out(r);
     devcache_request_step(r, x, DEVCACHE_PHASE_IDLE);
     return x->piece.is_asked ? judge_asked(r, x, fields) : judge_passing(r, x, fields);
+}
+
+/* ---- in memory -------------------------------------------------------------------- */
+
+static apr_status_t keep_bucket(devcache_exchange_t *x, apr_bucket *b)
+{
+    apr_size_t room = (apr_size_t)x->save.expect - x->piece.kept, len;
+    const char *data;
+    apr_status_t rv;
+
+    if (APR_BUCKET_IS_EOS(b)) {
+        x->piece.result = room ? DEVCACHE_PIECE_NONE : DEVCACHE_PIECE_STORED;
+        return APR_SUCCESS;
+    }
+    if (APR_BUCKET_IS_METADATA(b)) {
+        return AP_BUCKET_IS_ERROR(b) || AP_BUCKET_IS_EOC(b) ? APR_ECONNABORTED
+                                                            : APR_SUCCESS;
+    }
+    rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+    if (rv != APR_SUCCESS || len > room) {
+        return APR_ECONNABORTED;
+    }
+    memcpy(x->piece.keep + x->piece.kept, data, len);
+    x->piece.kept += len;
+    return APR_SUCCESS;
+}
+
+apr_status_t devcache_partial_keep(devcache_exchange_t *x, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+        rv = keep_bucket(x, APR_BRIGADE_FIRST(bb));
+        apr_bucket_delete(APR_BRIGADE_FIRST(bb));
+    }
+    if (rv != APR_SUCCESS) {
+        x->piece.keep = NULL; /* what may come still is dropped */
+        apr_brigade_cleanup(bb);
+    }
+    return rv;
 }
 
 /* ---- publication ------------------------------------------------------------------ */

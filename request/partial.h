@@ -18,6 +18,13 @@
  */
 int devcache_partial_judge(request_rec *r, devcache_exchange_t *x);
 
+/**
+ * Put the bytes of a piece where x->piece.keep says, and drop @a bb. When all have come
+ * x->piece.result is DEVCACHE_PIECE_STORED.
+ * @return APR_ECONNABORTED: no more is wanted
+ */
+apr_status_t devcache_partial_keep(devcache_exchange_t *x, apr_bucket_brigade *bb);
+
 /** All of it has come: publish piece and response. Ends both fills if it succeeds. */
 devcache_reason_e devcache_partial_publish(request_rec *r, devcache_exchange_t *x);
 

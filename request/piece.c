@@ -88,7 +88,7 @@ void devcache_piece_lost(devcache_exchange_t *x, devcache_piece_result_e result,
     apr_uint64_t changed = ~mark_of(x);
     apr_time_t now = devcache_now(); /* x->now may be a film ago */
 
-    if (result == DEVCACHE_PIECE_USELESS) {
+    if (result == DEVCACHE_PIECE_USELESS || result == DEVCACHE_PIECE_UNSTORED) {
         devcache_piece_give_up(x, reason);
     } else if (result == DEVCACHE_PIECE_CHANGED) {
         if (devcache_avoid_now(changed, now)) {

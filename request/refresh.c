@@ -393,42 +393,59 @@ static int wait_for_piece(const devcache_exchange_t *x, devcache_flight_t *f,
     return 0;
 }
 
+/* Into the store, by one for all who want it now. */
+static devcache_piece_result_e store_piece(request_rec *r, devcache_exchange_t *x,
+                                           devcache_exchange_t *as, apr_pool_t *p)
+{
+    devcache_fill_t *fill = devcache_store_fill_begin(x->server->store, x->asked.key, p);
+    devcache_slice_t key = devcache_piece_key(x, as->piece.stored.pieces,
+                                              as->piece.asked.first, p);
+    devcache_flight_t *f = NULL;
+    devcache_hit_t *there;
+    devcache_flight_role_e role = devcache_flight_join(
+        piece_id(x, key), devcache_store_fill_ticket(fill), 0,
+        devcache_dir_collapse_wait(x->dir), &f, p);
+
+    if ((role == DEVCACHE_FLIGHT_FOLLOWER && !wait_for_piece(x, f, fill)) ||
+        devcache_piece_find(x, as->piece.hit, as->piece.stored.pieces, as->piece.asked,
+                            devcache_store_peek, &there, p) == APR_SUCCESS) {
+        return DEVCACHE_PIECE_STORED;
+    }
+    return fetch_piece(r, x, as, f, fill, p);
+}
+
+/* The store's trouble, which is told apart from the origin's? */
+static int is_unstored(const devcache_exchange_t *as, devcache_piece_result_e result)
+{
+    return result == DEVCACHE_PIECE_UNSTORED ||
+           (result == DEVCACHE_PIECE_NONE &&
+            as->answer.reason == DEVCACHE_REASON_STORE_ERROR);
+}
+
 apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
                                     const devcache_hit_t *of,
                                     const devcache_response_t *stored,
-                                    devcache_span_t span)
+                                    devcache_span_t span, char *keep)
 {
     devcache_exchange_t as = {0};
     apr_pool_t *p = devcache_background_pool();
-    devcache_piece_result_e result = DEVCACHE_PIECE_STORED;
-    devcache_fill_t *fill;
-    devcache_flight_t *f = NULL;
-    devcache_flight_role_e role;
-    devcache_hit_t *there;
+    devcache_piece_result_e result;
 
     if (!p) {
         return APR_ENOMEM;
     }
-    fill = devcache_store_fill_begin(x->server->store, x->asked.key, p);
-    role = devcache_flight_join(
-        piece_id(x, devcache_piece_key(x, stored->pieces, span.first, p)),
-        devcache_store_fill_ticket(fill), 0, devcache_dir_collapse_wait(x->dir), &f, p);
-    if ((role != DEVCACHE_FLIGHT_FOLLOWER || wait_for_piece(x, f, fill)) &&
-        devcache_piece_find(x, of, stored->pieces, span, devcache_store_peek, &there,
-                            p) != APR_SUCCESS) {
-        as.piece.alone = 1;
-        as.piece.asked = span;
-        as.piece.hit = (devcache_hit_t *)of;
-        as.piece.stored = *stored;
-        result = fetch_piece(r, x, &as, f, fill, p);
-    }
+    as.piece.alone = 1;
+    as.piece.asked = span;
+    as.piece.hit = (devcache_hit_t *)of;
+    as.piece.stored = *stored;
+    as.piece.keep = keep;
+    result = keep ? fetch_piece(r, x, &as, NULL, NULL, p) : store_piece(r, x, &as, p);
     apr_pool_destroy(p); /* ends fill and flight, if they are ours still */
     devcache_piece_lost(x, result, as.answer.reason);
     if (result == DEVCACHE_PIECE_CHANGED) {
         devcache_decide_end(r, x, x->now);
     }
-    if (result == DEVCACHE_PIECE_NONE &&
-        as.answer.reason == DEVCACHE_REASON_STORE_ERROR) {
+    if (is_unstored(&as, result)) {
         return APR_EAGAIN;
     }
     /* What was purged while it came may be asked for again. */

@@ -31,13 +31,14 @@ void devcache_refresh_whole(request_rec *r, devcache_exchange_t *x);
  * Fetch a piece of a stored response into the store, in this thread, by a request of the
  * server's own that is as the visitor's; or wait for somebody who does. Of another version
  * by now, the stored response has to be validated before it is used again.
- * @return APR_SUCCESS: look for it; APR_EAGAIN: it came, and the store had no room for it;
- *         else it cannot be had
+ * @param keep not NULL: for this visitor alone, into this memory, which has room for it
+ * @return APR_SUCCESS: look for it; APR_EAGAIN: it can be had, but could not, or may not, be
+ *         stored; else it cannot be had
  */
 apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
                                     const devcache_hit_t *of,
                                     const devcache_response_t *stored,
-                                    devcache_span_t span);
+                                    devcache_span_t span, char *keep);
 
 /** Push what was written of an answer out to the client. */
 void devcache_refresh_send_out(request_rec *r);

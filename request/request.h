@@ -31,10 +31,11 @@ typedef enum devcache_phase_e {
 
 /* What has become of a piece that was asked for. */
 typedef enum devcache_piece_result_e {
-    DEVCACHE_PIECE_NONE,    /* not asked, or it has not come */
-    DEVCACHE_PIECE_STORED,  /* it is in the store */
-    DEVCACHE_PIECE_USELESS, /* the answer is no piece, or may not be stored */
-    DEVCACHE_PIECE_CHANGED  /* it is one of another representation */
+    DEVCACHE_PIECE_NONE,     /* not asked, or it has not come */
+    DEVCACHE_PIECE_STORED,   /* it is in the store, or where it was to be kept */
+    DEVCACHE_PIECE_UNSTORED, /* it is the one, but could not be stored, or may not be */
+    DEVCACHE_PIECE_USELESS,  /* the answer is no piece, or none that is of use */
+    DEVCACHE_PIECE_CHANGED   /* it is one of another representation */
 } devcache_piece_result_e;
 
 /* How what is stored goes out. */
@@ -166,7 +167,9 @@ typedef struct devcache_exchange_t {
         devcache_publish_t what;       /* how that is stored then */
         int is_new;                    /* it is not there yet */
         int swallow;                   /* the client is served when it is stored */
-        int alone;                     /* a request of our own, for a piece alone */
+        int alone;                     /* a request of our own, for a piece alone, */
+        char *keep;                    /* whose bytes go here; NULL: into the store */
+        apr_size_t kept;               /* so many have come */
         devcache_piece_result_e result;
     } piece;
 

@@ -341,6 +341,9 @@ static apr_status_t save(ap_filter_t *f, apr_bucket_brigade *bb)
         }
         begin_head(x, bb);
     }
+    if (x->piece.keep && x->piece.swallow) {
+        return devcache_partial_keep(x, bb);
+    }
     if (x->save.bodyless || x->refresh.running || x->piece.swallow) {
         return save_only(f, x, bb);
     }

@@ -177,18 +177,25 @@ for my $n (2 .. 4) {
     };
 }
 
-subtest 'no room for a slice, for a moment: it is fetched again' => sub {
-    $t = DevCache::Test->start($conf, env => { DEVCACHE_FAULT => 'piece-room:2' });
-    my $auto = auto_origin($t);
-    for my $try (1 .. 6) { # by any child
-        my $res = $t->get("/film/$try");
-        ok $res->{complete} && $res->{body} eq $film, 'all of it comes';
-    }
-    my %asked;
-    $asked{ "$_->[1] " . $_->[2]{range} }++ for $auto->requests;
-    ok scalar(grep { $_ > 1 } values %asked), 'a slice was asked for twice' or diag explain \%asked;
-    $t->finish;
-};
+# The store has no room for one slice, or for none from some time on; its disk gives none back.
+for my $fault ('piece-room:2', 'piece-room:2+', 'piece-read:3', 'piece-read:2+') {
+    subtest "who reads slices gets all, whatever becomes of the store: $fault" => sub {
+        $t = DevCache::Test->start($conf, env => { DEVCACHE_FAULT => $fault });
+        my $auto = auto_origin($t);
+        for my $try (1 .. 12) { # by any child
+            my $path = '/film/' . $try % 3;
+            my $res = $t->get($path);
+            ok $res->{complete} && $res->{body} eq $film, 'all of it comes' or diag length $res->{body};
+            $res = $t->get($path, Range => 'bytes=70000-200000');
+            ok $res->{body} eq part(70_000, 200_000), '… and a part';
+        }
+        my %asked;
+        $asked{ "$_->[1] " . ($_->[2]{range} // '') }++ for $auto->requests;
+        ok scalar(grep { $_ > 1 } values %asked), 'a slice was asked for twice' or diag explain \%asked;
+        is $t->counters->{flights}, 0, 'no flight is left';
+        $t->finish;
+    };
+}
 
 # --- again and again, under a load -----------------------------------------------------------------
 
