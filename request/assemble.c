@@ -118,6 +118,7 @@ static apr_status_t open_stored(body_t *body, devcache_span_t span)
 static apr_status_t open_kept(body_t *body, devcache_span_t span)
 {
     apr_status_t rv;
+    apr_pool_t *p;
     char *data;
 
     if (body->x->origin.running) {
@@ -126,10 +127,9 @@ static apr_status_t open_kept(body_t *body, devcache_span_t span)
     if (devcache_range_size(span) > KEPT) {
         span.last = span.first + KEPT - 1;
     }
-    if (apr_pool_create(&body->pool, body->r->pool) != APR_SUCCESS) {
-        return APR_ENOMEM;
-    }
-    data = apr_palloc(body->pool, (apr_size_t)devcache_range_size(span));
+    apr_pool_create(&p, body->r->pool);
+    data = apr_palloc(p, (apr_size_t)devcache_range_size(span));
+    body->pool = p;
     rv = fetch_piece(body->r, body->x, body->of, &body->stored, span, data);
     if (rv != APR_SUCCESS) {
         close_piece(body);
