@@ -74,6 +74,9 @@ int devcache_media_is_for_data(const char *accept)
     int any = 0;
     size_t i;
 
+    if (accept && !strncmp(accept, "text/html,", 10)) {
+        return 0; /* as all browsers say; sooner than by a walk */
+    }
     while (accept && devcache_field_next(&accept, &range)) {
         const char *slash;
         size_t len = 0;

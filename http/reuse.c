@@ -32,11 +32,17 @@
 
 /* --- the request ------------------------------------------------------------------ */
 
-/* Most fields that matter here are absent, which the first letters tell. */
+/* Most fields that matter here are absent, which the first two letters tell. */
 typedef struct sent_t {
     const apr_table_t *headers;
-    apr_uint32_t letters; /* with which names begin: a bit for each, modulo 32 */
+    apr_uint64_t letters; /* with which names begin: a bit for each pair, modulo 64 */
 } sent_t;
+
+/* In either case of them. A name has one letter at least. */
+static inline unsigned pair_of(const char *name)
+{
+    return ((*name & 31u) + 5 * (name[1] & 31u)) & 63;
+}
 
 static sent_t read_letters(const apr_table_t *headers)
 {
@@ -46,14 +52,14 @@ static sent_t read_letters(const apr_table_t *headers)
     sent_t sent = {headers, 0};
 
     for (; e < end; e++) {
-        sent.letters |= 1u << (*e->key & 31);
+        sent.letters |= (apr_uint64_t)1 << pair_of(e->key);
     }
     return sent;
 }
 
 static const char *get(const sent_t *sent, const char *name)
 {
-    return sent->letters >> (*name & 31) & 1 ? apr_table_get(sent->headers, name) : NULL;
+    return sent->letters >> pair_of(name) & 1 ? apr_table_get(sent->headers, name) : NULL;
 }
 
 static int has(const sent_t *sent, const char *name)

@@ -292,7 +292,7 @@ static apr_bucket *make_head(request_rec *r, head_t *head, apr_bucket_alloc_t *a
     measure(&date, "Date", date_of(r, head));
     measure(&server, "Server", server_of(r, head));
     size += head->size + field_size(&date) + field_size(&server);
-    at = text = apr_palloc(r->pool, size);
+    at = text = apr_bucket_alloc(size, alloc);
     at = put(at, AP_SERVER_PROTOCOL " ", sizeof(AP_SERVER_PROTOCOL " ") - 1);
     at = put(at, r->status_line, status_len);
     at = put(at, "\r\n", 2);
@@ -307,7 +307,7 @@ static apr_bucket *make_head(request_rec *r, head_t *head, apr_bucket_alloc_t *a
         }
     }
     at = put(at, "\r\n", 2);
-    return apr_bucket_pool_create(text, (apr_size_t)(at - text), r->pool, alloc);
+    return apr_bucket_heap_create(text, (apr_size_t)(at - text), apr_bucket_free, alloc);
 }
 
 /* ---- out it goes ---------------------------------------------------------------- */

@@ -51,9 +51,9 @@ request_rec *devcache_request_last(request_rec *r)
 
 devcache_exchange_t *devcache_request_begin(request_rec *r)
 {
-    static const devcache_exchange_t nothing = {.answer.age = -1, .save.expect = -1};
-    devcache_exchange_t *x = apr_pmemdup(r->pool, &nothing, sizeof nothing);
+    devcache_exchange_t *x = apr_pcalloc(r->pool, sizeof *x);
 
+    x->answer.age = x->save.expect = -1;
     x->now = devcache_now();
     ap_set_module_config(r->request_config, &devcache_module, x);
     return x;
@@ -157,7 +157,6 @@ static void set_class_field(request_rec *r, letters_t *letters, const char *name
 static void tell_environment(request_rec *r, const devcache_exchange_t *x)
 {
     apr_table_setn(r->subprocess_env, "DEVCACHE_DEVICE", x->device.class);
-    apr_table_setn(r->notes, "devcache-device", x->device.class);
 }
 
 static void tell_viewer_fields(request_rec *r, letters_t *letters,
