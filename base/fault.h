@@ -4,9 +4,9 @@
  * Named fault points, in builds with DEVCACHE_TESTING only.
  *
  * The environment variable DEVCACHE_FAULT holds "name:n": the n-th passage of this
- * process through the point of that name fails, with "name:n+" each from the n-th on: at DEVCACHE_FAULT the caller acts out
- * the failure, at DEVCACHE_KILL_HERE the process ends by SIGKILL, or with "name:n:stop"
- * stops by SIGSTOP.
+ * process through the point of that name fails; with "name:n+" each does from the n-th on.
+ * At DEVCACHE_FAULT the caller acts out the failure, at DEVCACHE_KILL_HERE the process ends
+ * by SIGKILL, or with "name:n:stop" stops by SIGSTOP.
  */
 #ifndef DEVCACHE_BASE_FAULT_H
 #define DEVCACHE_BASE_FAULT_H

@@ -436,7 +436,9 @@ int devcache_asked_prepare(request_rec *r, devcache_exchange_t *x)
         /* An expression that cannot be evaluated means the origin, as on any doubt. */
         x->asked.req.bypass = DEVCACHE_REASON_BYPASS;
     }
-    if (!x->asked.req.bypass && !devcache_store_usable(x->server->store)) {
+    /* It may go while the server's own requests run: they are about what is there already. */
+    if (!x->asked.req.bypass && !x->refresh.running &&
+        !devcache_store_usable(x->server->store)) {
         x->asked.req.bypass = DEVCACHE_REASON_STORE_AWAY;
     }
     x->asked.whole_key = devcache_asked_key_of(r, rule, x->asked.path, x->asked.query,

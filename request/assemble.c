@@ -29,7 +29,7 @@
 #define PIECE 65536    /* bytes read at once */
 #define KEPT (1 << 20) /* bytes of a piece that is not stored, at once */
 #define TRIES 4        /* to find what others fetch, or evict */
-#define UNSTORED 2     /* so often: no more is tried */
+#define UNSTORED 2     /* pieces; what is not there after that is not stored either */
 
 typedef struct body_t {
     apr_bucket_refcount refcount; /* first: of the buckets that are parts of it */
@@ -97,6 +97,9 @@ static apr_status_t open_stored(body_t *body, devcache_span_t span)
         if (rv == APR_SUCCESS) {
             return rv;
         }
+        if (body->unstored == UNSTORED) {
+            break;
+        }
         if (body->x->origin.running) {
             return APR_NOTFOUND; /* this thread holds a connection to the origin, and may
                                   * get no other */
@@ -143,8 +146,8 @@ static apr_status_t open_kept(body_t *body, devcache_span_t span)
  * the store if need be. */
 static apr_status_t open_piece(body_t *body, apr_int64_t pos, int has_begun)
 {
-    apr_status_t rv = APR_EAGAIN;
     devcache_span_t span;
+    apr_status_t rv;
 
     if (body->pool && pos >= body->span.first && pos <= body->span.last) {
         return APR_SUCCESS;
@@ -153,9 +156,7 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos, int has_begun)
     if (!devcache_piece_at(body->stored.pieces, pos, &span)) {
         return APR_NOTFOUND;
     }
-    if (body->unstored < UNSTORED) {
-        rv = open_stored(body, span);
-    }
+    rv = open_stored(body, span);
     if (APR_STATUS_IS_EAGAIN(rv) && has_begun) {
         span.first = pos;
         rv = open_kept(body, span);

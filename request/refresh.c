@@ -428,10 +428,13 @@ apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
                                     devcache_span_t span, char *keep)
 {
     devcache_exchange_t as = {0};
-    apr_pool_t *p = devcache_background_pool();
     devcache_piece_result_e result;
+    apr_pool_t *p;
 
-    if (!p) {
+    if (!keep && !devcache_store_usable(x->server->store)) {
+        return APR_EAGAIN;
+    }
+    if (!(p = devcache_background_pool())) {
         return APR_ENOMEM;
     }
     as.piece.alone = 1;
@@ -449,7 +452,8 @@ apr_status_t devcache_refresh_piece(request_rec *r, devcache_exchange_t *x,
         return APR_EAGAIN;
     }
     /* What was purged while it came may be asked for again. */
-    return result == DEVCACHE_PIECE_STORED || as.answer.reason == DEVCACHE_REASON_REMOVED
+    return result == DEVCACHE_PIECE_STORED ||
+                   (!keep && as.answer.reason == DEVCACHE_REASON_REMOVED)
                ? APR_SUCCESS
                : APR_EGENERAL;
 }

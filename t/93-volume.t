@@ -154,6 +154,39 @@ subtest 'a directory that is replaced, and one that is given to somebody else' =
     $t->finish;
 };
 
+subtest 'a directory that goes while somebody reads a film in slices' => sub {
+    my $base = tempdir(CLEANUP => 1);
+    chmod 0755, $base;
+    my $root = "$base/cache";
+    mkdir $root, 0700;
+    chown $user, -1, $root;
+    my $film = body_of('film', 8_000_000);
+    $t = DevCache::Test->start(conf($root, <<'CONF'));
+<Location "/film/">
+    DevCacheSlice 64K
+</Location>
+CONF
+    $auto = $t->origin_auto(sub {
+        my ($first, $last) = ($_[0]->header('Range') // '') =~ /^bytes=(\d+)-(\d*)$/;
+        my %fields = ('Cache-Control' => 'max-age=600', ETag => '"e"');
+        return (200, \%fields, $film) if !defined $first;
+        $last = length($film) - 1 if $last eq '' || $last >= length $film;
+        $fields{'Content-Range'} = "bytes $first-$last/" . length $film;
+        return (206, \%fields, substr $film, $first, $last - $first + 1);
+    });
+    $t->allow_log(qr/DC0211: /, qr/DC0201: store: cannot write/, qr/DC0150: /);
+    my $reader = $t->send_req('/film/x');
+    $reader->body_of(100_000);    # the server goes on as far as the sockets have room
+    rename $root, "$base/away" or die "rename: $!";
+    goes_away('gone', 'No such file|cannot be reached');
+    my $res = $reader->response;
+    ok $res->{complete} && $res->{body} eq $film, 'the reader gets all of it';
+    cmp_ok scalar(grep { ($_->[2]{range} // '') =~ /^bytes=/ } $auto->requests), '>', 20,
+        '… from the origin';
+    ok $t->get('/film/x')->{body} eq $film, 'and so does the next one';
+    $t->finish;
+};
+
 # --- volumes -------------------------------------------------------------------------------
 
 my $image_dir = tempdir(CLEANUP => 1);
