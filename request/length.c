@@ -145,6 +145,21 @@ static apr_status_t count(length_t *l, apr_bucket_brigade *bb,
     return rv;
 }
 
+/* The application hangs, or cannot be read: its end, as who reads on waits once more. That
+ * it broke off the visitor can tell, as from httpd alone. */
+static void break_off(ap_filter_t *f, const length_t *l, apr_bucket_brigade *bb,
+                      apr_bucket_brigade *counted)
+{
+    apr_bucket_alloc_t *alloc = f->c->bucket_alloc;
+
+    apr_brigade_cleanup(bb);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(alloc));
+    if (l->came != l->stated && !f->r->main) {
+        APR_BRIGADE_INSERT_TAIL(
+            counted, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, f->r->pool, alloc));
+    }
+}
+
 /* What is there goes on before the application is waited for, and before it becomes much. */
 static apr_status_t pass_counted(ap_filter_t *f, length_t *l, apr_bucket_brigade *bb)
 {
@@ -156,8 +171,7 @@ static apr_status_t pass_counted(ap_filter_t *f, length_t *l, apr_bucket_brigade
         apr_status_t rv = count(l, bb, counted, block);
 
         if (rv != APR_SUCCESS && (block == APR_BLOCK_READ || !APR_STATUS_IS_EAGAIN(rv))) {
-            apr_brigade_cleanup(bb); /* its end: who reads on waits once more */
-            APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_eos_create(f->c->bucket_alloc));
+            break_off(f, l, bb, counted);
             break;
         }
         block = rv == APR_SUCCESS ? APR_NONBLOCK_READ : APR_BLOCK_READ;
