@@ -530,6 +530,83 @@ static void test_inspected_counts(void)
     fixture_close(&f);
 }
 
+typedef struct dead_t {
+    apr_uint64_t serial, offset;
+    int found, unfinished, damaged;
+    int mend_at_once; /* while the walk has the broken bytes in its memory */
+} dead_t;
+
+static void flip_head(const dead_t *dead)
+{
+    char name[DEVCACHE_INSPECT_NAME], path[300], byte;
+    int fd;
+
+    devcache_inspect_file_name(name, DEVCACHE_FILE_SEGMENT, dead->serial);
+    snprintf(path, sizeof(path), "%s/%s", fixture_root, name);
+    fd = open(path, O_RDWR);
+    (void)!pread(fd, &byte, 1, (off_t)dead->offset + 30);
+    byte = (char)(byte ^ 1);
+    (void)!pwrite(fd, &byte, 1, (off_t)dead->offset + 30);
+    close(fd);
+}
+
+static int find_dead(void *baton, const devcache_found_t *found)
+{
+    dead_t *dead = baton;
+
+    if (found->what == DEVCACHE_FINDING_OBJECT && !found->live) {
+        dead->serial = found->serial;
+        dead->offset = found->offset;
+        dead->found = 1;
+    }
+    return dead->found;
+}
+
+static int count_findings(void *baton, const devcache_found_t *found)
+{
+    dead_t *dead = baton;
+
+    dead->unfinished += found->what == DEVCACHE_FINDING_UNFINISHED;
+    dead->damaged += found->what == DEVCACHE_FINDING_DAMAGED;
+    if (dead->mend_at_once) {
+        dead->mend_at_once = 0;
+        flip_head(dead);
+    }
+    return 0;
+}
+
+/* What nothing leads to in a sealed segment: being written when it was first looked at, or
+ * damaged. */
+static void test_inspected_twice(void)
+{
+    devcache_inspect_t *in = NULL;
+    const char *error = NULL;
+    dead_t dead = {0};
+    fixture_t f;
+    int i;
+
+    fixture_new_root();
+    f = fixture_open(SIZE, SEGMENT, 0);
+    fixture_put_simple(&f, "first", 1, 300, SEC(1));
+    fixture_put_simple(&f, "twice", 1, 300, SEC(1));
+    fixture_put_simple(&f, "twice", 2, 300, SEC(2));
+    fixture_put_many(&f, 4 * OBJECTS);
+    devcache_inspect_open(&in, fixture_root, &error, f.pool);
+    for (i = 0; i < 100 && !dead.found; i++) {
+        devcache_inspect_segment(in, (apr_uint64_t)i, 0, find_dead, &dead);
+    }
+    is_int(dead.found, 1, "a record that has been replaced");
+    flip_head(&dead);
+    dead.mend_at_once = 1;
+    devcache_inspect_segment(in, dead.serial, 1, count_findings, &dead);
+    is_int(dead.damaged, 0, "what becomes whole is no damage");
+    is_int(dead.unfinished, 1, "but a write that was under way");
+    flip_head(&dead);
+    devcache_inspect_segment(in, dead.serial, 1, count_findings, &dead);
+    is_int(dead.damaged, 1, "what does not is");
+    fixture_close(&f);
+}
+
 int main(void)
 {
     apr_initialize();
@@ -557,5 +634,6 @@ int main(void)
     test_last_serial(((apr_uint64_t)1 << 62) - 1);
     test_no_room_for_index();
     test_inspected_counts();
+    test_inspected_twice();
     return done_testing();
 }
