@@ -86,6 +86,39 @@ static apr_status_t look_up(body_t *body, devcache_span_t span)
     return rv;
 }
 
+/* Warn of bytes that are not to be had as they should be: @a what. */
+static void warn_of(const body_t *body, devcache_span_t span, const char *what)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, body->r,
+                  DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
+                                "-%" APR_INT64_T_FMT " %s",
+                  devcache_vary_key_url(body->x->asked.key, body->r->pool), span.first,
+                  span.last, what);
+}
+
+/* Where this thread holds a connection to the origin it may get no other. */
+static apr_status_t fetch(body_t *body, devcache_span_t span, char *keep)
+{
+    return body->x->origin.running
+               ? APR_NOTFOUND
+               : fetch_piece(body->r, body->x, body->of, &body->stored, span, keep);
+}
+
+/* The store has no room for it. Once that may be of the moment; twice, the next visitors get
+ * the response whole. */
+static void note_unstored(body_t *body, devcache_span_t span)
+{
+    if (++body->unstored == UNSTORED && !body->x->piece.given_up) {
+        devcache_piece_lost(body->x, DEVCACHE_PIECE_UNSTORED,
+                            DEVCACHE_REASON_STORE_ERROR);
+        if (devcache_store_usable(body->x->server->store)) { /* else that has been said */
+            warn_of(body, span,
+                    "came, and could not be stored; is the disk full, or DevCacheSize "
+                    "too small?");
+        }
+    }
+}
+
 /* A piece by way of the store. APR_EAGAIN: not by that. */
 static apr_status_t open_stored(body_t *body, devcache_span_t span)
 {
@@ -100,15 +133,9 @@ static apr_status_t open_stored(body_t *body, devcache_span_t span)
         if (body->unstored == UNSTORED) {
             break;
         }
-        if (body->x->origin.running) {
-            return APR_NOTFOUND; /* this thread holds a connection to the origin, and may
-                                  * get no other */
-        }
-        rv = fetch_piece(body->r, body->x, body->of, &body->stored, span, NULL);
-        if (APR_STATUS_IS_EAGAIN(rv) && ++body->unstored == UNSTORED &&
-            !body->x->piece.given_up) {
-            devcache_piece_lost(body->x, DEVCACHE_PIECE_UNSTORED,
-                                DEVCACHE_REASON_STORE_ERROR);
+        rv = fetch(body, span, NULL);
+        if (APR_STATUS_IS_EAGAIN(rv)) {
+            note_unstored(body, span);
         }
         if (rv != APR_SUCCESS) {
             return rv;
@@ -124,16 +151,13 @@ static apr_status_t open_kept(body_t *body, devcache_span_t span)
     apr_pool_t *p;
     char *data;
 
-    if (body->x->origin.running) {
-        return APR_NOTFOUND;
-    }
     if (devcache_range_size(span) > KEPT) {
         span.last = span.first + KEPT - 1;
     }
     apr_pool_create(&p, body->r->pool);
     data = apr_palloc(p, (apr_size_t)devcache_range_size(span));
     body->pool = p;
-    rv = fetch_piece(body->r, body->x, body->of, &body->stored, span, data);
+    rv = fetch(body, span, data);
     if (rv != APR_SUCCESS) {
         close_piece(body);
     }
@@ -161,12 +185,8 @@ static apr_status_t open_piece(body_t *body, apr_int64_t pos, int has_begun)
         span.first = pos;
         rv = open_kept(body, span);
     }
-    if (rv != APR_SUCCESS) {
-        ap_log_rerror(APLOG_MARK, has_begun ? APLOG_WARNING : APLOG_DEBUG, 0, body->r,
-                      DCLOGNO(0131) "assemble: %s: bytes %" APR_INT64_T_FMT
-                                    "-%" APR_INT64_T_FMT " cannot be had any more",
-                      devcache_vary_key_url(body->x->asked.key, body->r->pool),
-                      span.first, span.last);
+    if (rv != APR_SUCCESS && has_begun) {
+        warn_of(body, span, "cannot be had any more");
     }
     return rv;
 }

@@ -33,7 +33,7 @@ typedef enum devcache_phase_e {
 typedef enum devcache_piece_result_e {
     DEVCACHE_PIECE_NONE,     /* not asked, or it has not come */
     DEVCACHE_PIECE_STORED,   /* it is in the store, or where it was to be kept */
-    DEVCACHE_PIECE_UNSTORED, /* it is the one, but could not be stored, or may not be */
+    DEVCACHE_PIECE_UNSTORED, /* it is the piece, but cannot be stored, or may not be */
     DEVCACHE_PIECE_USELESS,  /* the answer is no piece, or none that is of use */
     DEVCACHE_PIECE_CHANGED   /* it is one of another representation */
 } devcache_piece_result_e;

@@ -193,6 +193,7 @@ for my $fault ('piece-room:2', 'piece-room:2+', 'piece-read:3', 'piece-read:2+')
         $asked{ "$_->[1] " . ($_->[2]{range} // '') }++ for $auto->requests;
         ok scalar(grep { $_ > 1 } values %asked), 'a slice was asked for twice' or diag explain \%asked;
         is $t->counters->{flights}, 0, 'no flight is left';
+        $t->expect_log(qr/DC0131: .*could not be stored; is the disk full/) if $fault eq 'piece-room:2+';
         $t->finish;
     };
 }

@@ -35,8 +35,9 @@ CONF
 }
 
 sub start {
-    $t = DevCache::Test->start(conf(@_));
-    $auto = $t->origin_auto(sub {
+    my ($root, $more, $answer) = (@_, '');
+    $t = DevCache::Test->start(conf($root, $more));
+    $auto = $t->origin_auto($answer // sub {
         return (200, { 'Cache-Control' => 'max-age=600' }, page($_[0]{target}));
     });
     $t->allow_log(qr/DC0211: /, qr/DC0201: store: cannot write/, qr/DC0150: /);
@@ -93,6 +94,15 @@ my ($user) = DevCache::Httpd::children_run_as();
 $user = $user ? getpwnam $user : $>;
 sub names { my $dir = shift; return join ' ', sort map { s{.*/}{}r } glob "$dir/*" }
 
+sub new_root {
+    my $base = tempdir(CLEANUP => 1);
+    chmod 0755, $base;
+    my $root = "$base/cache";
+    mkdir $root, 0700;
+    chown $user, -1, $root;
+    return ($base, $root);
+}
+
 # --- the directory ------------------------------------------------------------------------
 
 subtest 'a directory that is not there at the start, nor at a reload' => sub {
@@ -121,11 +131,7 @@ subtest 'a directory that is not there at the start, nor at a reload' => sub {
 };
 
 subtest 'a directory that is replaced, and one that is given to somebody else' => sub {
-    my $base = tempdir(CLEANUP => 1);
-    chmod 0755, $base;
-    my $root = "$base/cache";
-    mkdir $root, 0700;
-    chown $user, -1, $root;
+    my ($base, $root) = new_root();
     start($root);
     warm('at first');
     rename $root, "$base/away" or die "rename: $!";
@@ -155,18 +161,13 @@ subtest 'a directory that is replaced, and one that is given to somebody else' =
 };
 
 subtest 'a directory that goes while somebody reads a film in slices' => sub {
-    my $base = tempdir(CLEANUP => 1);
-    chmod 0755, $base;
-    my $root = "$base/cache";
-    mkdir $root, 0700;
-    chown $user, -1, $root;
+    my ($base, $root) = new_root();
     my $film = body_of('film', 8_000_000);
-    $t = DevCache::Test->start(conf($root, <<'CONF'));
+    start($root, <<'CONF', sub {
 <Location "/film/">
     DevCacheSlice 64K
 </Location>
 CONF
-    $auto = $t->origin_auto(sub {
         my ($first, $last) = ($_[0]->header('Range') // '') =~ /^bytes=(\d+)-(\d*)$/;
         my %fields = ('Cache-Control' => 'max-age=600', ETag => '"e"');
         return (200, \%fields, $film) if !defined $first;
@@ -174,7 +175,6 @@ CONF
         $fields{'Content-Range'} = "bytes $first-$last/" . length $film;
         return (206, \%fields, substr $film, $first, $last - $first + 1);
     });
-    $t->allow_log(qr/DC0211: /, qr/DC0201: store: cannot write/, qr/DC0150: /);
     my $reader = $t->send_req('/film/x');
     $reader->body_of(100_000);    # the server goes on as far as the sockets have room
     rename $root, "$base/away" or die "rename: $!";
